@@ -1,0 +1,39 @@
+//! `config`: the settings, as a file to start from or as they stand.
+
+use std::io::Write as _;
+
+use serde_json::{Map, json};
+
+use crate::args::{Config, Output};
+use crate::configuration::{self, Configuration};
+use crate::exit::Exit;
+use crate::render::{DIM, visible, write_json_pretty};
+
+pub(super) fn run(config: &Config) -> anyhow::Result<Exit> {
+    let configuration = Configuration::read(&config.settings, None)?;
+    let mut out = anstream::stdout().lock();
+    if !config.effective {
+        out.write_all(configuration::defaults_file().as_bytes())?;
+        return Ok(Exit::Ok);
+    }
+    match config.output {
+        Output::Human => {
+            for entry in &configuration.entries {
+                let origin = visible(&entry.origin.to_string());
+                writeln!(out, "{} = {}  {DIM}# {origin}{DIM:#}", entry.name, entry.value)?;
+            }
+        }
+        Output::Json => {
+            let members: Map<_, _> = configuration
+                .entries
+                .iter()
+                .map(|entry| {
+                    let value = json!({ "Value": entry.value, "Origin": entry.origin.to_string() });
+                    (entry.name.to_owned(), value)
+                })
+                .collect();
+            write_json_pretty(&mut out, &members)?;
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,1 @@
+//! `status`, `wait`, `healthcheck`: questions to a running sidecar about itself.

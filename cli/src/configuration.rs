@@ -1,0 +1,234 @@
+//! Settings: defaults < file < environment < flags, each value with where it came from.
+//!
+//! Their names, defaults and meaning are the server's; this file only merges. Every mistake is reported at once, and
+//! a name nobody knows is a mistake. The environment and the file are read here and nowhere else.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use portcullis_server::{Config, ConfigError};
+use serde_json::{Map, Value};
+
+use crate::args::Settings;
+use crate::exit::usage;
+
+/// The variable that names the configuration file.
+const CONFIG_VARIABLE: &str = "PORTCULLIS_CONFIG";
+/// The one setting that is the program's and not the server's.
+const LOG: &str = "log";
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    File(PathBuf),
+    Environment(String),
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// One setting as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    /// `null` when unset.
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
+}
+
+/// All settings, read and typed.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    /// What the server is run with.
+    pub(crate) server: Config,
+    /// What is logged.
+    pub(crate) log: String,
+    /// The same by name, for `config --effective`.
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Configuration {
+    /// Reads the file, this process's environment and the flags.
+    pub(crate) fn read(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
+        let mut variables = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with("PORTCULLIS_")) else { continue };
+            let value = value.into_string().map_err(|_| usage(format!("{name} is not UTF-8")))?;
+            variables.push((name.to_owned(), value));
+        }
+        let of_variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, value)| value);
+        let path = settings.config.clone().or_else(|| of_variable.map(PathBuf::from));
+        let file = match &path {
+            Some(path) => read_file(path)?,
+            None => toml::Table::new(),
+        };
+        let file = File { path: path.unwrap_or_default(), values: file };
+        resolve(flags(settings, directory), &variables, file)
+    }
+}
+
+struct File {
+    path: PathBuf,
+    values: toml::Table,
+}
+
+/// A setting's name and the text given for it.
+type Given = (&'static str, String);
+
+fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse().map_err(|error: toml::de::Error| usage(format!("{}: {error}", path.display())))
+}
+
+fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Given> {
+    let Settings { config: _, listen, http_listen, uds, load_mode, poll_interval_ms, log } = settings;
+    let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
+    let given = [
+        ("policy_directory", directory.as_ref()),
+        ("listen", listen.as_ref()),
+        ("http_listen", http_listen.as_ref()),
+        ("uds", uds.as_ref()),
+        ("load_mode", load_mode.as_ref()),
+        ("poll_interval_ms", poll_interval_ms.as_ref()),
+        (LOG, log.as_ref()),
+    ];
+    given.into_iter().filter_map(|(name, text)| Some((name, text?.clone()))).collect()
+}
+
+/// Every setting with its default, in the order of the server's documentation.
+fn defaults() -> Map<String, Value> {
+    let mut defaults = match serde_json::to_value(Config::default()) {
+        Ok(Value::Object(defaults)) => defaults,
+        _ => Map::new(),
+    };
+    defaults.insert(LOG.to_owned(), Value::from("info"));
+    defaults
+}
+
+/// A configuration file that says what holds anyway, to start from.
+pub(crate) fn defaults_file() -> String {
+    let mut text = String::from("# Every setting of portcullis with its default.\n");
+    for (name, value) in defaults() {
+        match value {
+            Value::Null => text.push_str(&format!("# {name} = \"\"\n")),
+            value => text.push_str(&format!("{name} = {value}\n")),
+        }
+    }
+    text
+}
+
+/// Puts the four sources together; pure.
+fn resolve(flags: Vec<Given>, variables: &[(String, String)], file: File) -> anyhow::Result<Configuration> {
+    let File { path, mut values } = file;
+    let defaults = defaults();
+    let mut mistakes = unknown_variables(variables, &defaults);
+    let mut entries = Vec::with_capacity(defaults.len());
+    for (name, default) in &defaults {
+        let of_file = values.remove(name);
+        let variable = variable_of(name);
+        let of_variable = variables.iter().find(|(given, _)| *given == variable);
+        let (value, origin) = if let Some((_, text)) = flags.iter().find(|(given, _)| given == name) {
+            (of_text(text, default), Origin::Flag(flag_of(name)))
+        } else if let Some((_, text)) = of_variable {
+            (of_text(text, default), Origin::Environment(variable))
+        } else if let Some(value) = of_file {
+            (of_toml(value), Origin::File(path.clone()))
+        } else {
+            (default.clone(), Origin::Default)
+        };
+        let entry = Entry { name: name.clone(), value, origin };
+        mistakes.extend(mistake(&entry));
+        entries.push(entry);
+    }
+    mistakes.extend(values.keys().map(|name| {
+        let names: Vec<_> = defaults.keys().map(String::as_str).collect();
+        format!("{}: `{name}` is not a setting; the settings are {}", path.display(), names.join(", "))
+    }));
+    checked(entries, mistakes)
+}
+
+fn variable_of(name: &str) -> String {
+    format!("PORTCULLIS_{}", name.to_ascii_uppercase())
+}
+
+fn flag_of(name: &str) -> String {
+    if name == "policy_directory" { "DIR".to_owned() } else { format!("--{}", name.replace('_', "-")) }
+}
+
+/// Text as the type that the default has; text that is not of it stays text and is found to be wrong later.
+fn of_text(text: &str, default: &Value) -> Value {
+    let read = match default {
+        Value::Number(_) => text.parse::<u64>().ok().map(Value::from),
+        Value::Bool(_) => text.parse::<bool>().ok().map(Value::from),
+        Value::Null if text.is_empty() => Some(Value::Null),
+        _ => None,
+    };
+    read.unwrap_or_else(|| Value::from(text))
+}
+
+fn of_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::from(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Boolean(value) => Value::from(value),
+        other => Value::from(other.to_string()),
+    }
+}
+
+/// Whether the server takes this value for this setting.
+fn mistake(entry: &Entry) -> Option<String> {
+    let Entry { name, value, origin } = entry;
+    let error = if name == LOG {
+        let filter = value.as_str().map(tracing_subscriber::EnvFilter::try_new)?;
+        filter.err().map(|error| error.to_string())?
+    } else {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        serde_json::from_value::<Config>(Value::Object(alone)).err()?.to_string()
+    };
+    Some(format!("`{name}` is {value} ({origin}): {error}"))
+}
+
+/// Variables that no setting reads. Those that Kubernetes sets for a Service whose name begins with `portcullis`
+/// are not ours to judge.
+fn unknown_variables(variables: &[(String, String)], defaults: &Map<String, Value>) -> Vec<String> {
+    let known = |name: &str| name == CONFIG_VARIABLE || defaults.keys().any(|key| variable_of(key) == name);
+    let unknown = variables.iter().filter(|(name, value)| !known(name) && !of_kubernetes(name, value));
+    unknown.map(|(name, _)| format!("environment: `{name}` is not a setting")).collect()
+}
+
+fn of_kubernetes(name: &str, value: &str) -> bool {
+    let port_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
+        || name.split_once("_PORT_").is_some_and(|(_, part)| port_number(part))
+}
+
+/// The whole configuration, or all mistakes.
+fn checked(entries: Vec<Entry>, mut mistakes: Vec<String>) -> anyhow::Result<Configuration> {
+    let mut members: Map<_, _> = entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
+    let log = members.remove(LOG).as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    if mistakes.is_empty() {
+        let server: Config = serde_json::from_value(Value::Object(members))?;
+        match server.check() {
+            Ok(()) => return Ok(Configuration { server, log, entries }),
+            Err(ConfigError::Values(sentences)) => mistakes = sentences,
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    Err(usage(mistakes.join("\n       ")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Every exit code of the program, and the one place that turns a failure into one.
+
+use std::fmt;
+use std::io::Write as _;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Yes, allowed, in order.
+    Ok = 0,
+    /// The command could not do its work (a file, a socket, a sidecar that does not answer).
+    CouldNotRun = 1,
+    /// The answer is Deny.
+    Denied = 2,
+    /// The policies do not load.
+    PoliciesRejected = 3,
+    /// An expectation was not met.
+    ExpectationsFailed = 4,
+    /// The command line or the configuration is wrong.
+    Usage = 64,
+}
+
+/// A mistake in what the user wrote on the command line or in the configuration.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// A usage error as an error of the command.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(UsageError(message.into()))
+}
+
+/// Prints clap's answer; help and version are no errors.
+pub(crate) fn of_clap(answer: &clap::Error) -> Exit {
+    // A closed pipe leaves nobody to tell.
+    let _ = answer.print();
+    if answer.use_stderr() { Exit::Usage } else { Exit::Ok }
+}
+
+/// Prints why the command failed, the causes behind it included.
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    let closed_pipe = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe);
+    if !closed_pipe {
+        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+    }
+    if error.downcast_ref::<UsageError>().is_some() { Exit::Usage } else { Exit::CouldNotRun }
+}

@@ -1,0 +1,124 @@
+//! `serve` on free ports, and the commands that talk to it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::program::{ALICE, GOOD, Run, directory, program, run, text};
+
+/// A running sidecar; ends with the value.
+struct Sidecar {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    address: String,
+    socket: String,
+    directory: TempDir,
+}
+
+impl Sidecar {
+    fn start(policies: &str) -> Self {
+        let directory = directory(policies);
+        let socket = directory.path().join("pdp.sock").to_str().unwrap().to_owned();
+        let mut command = program();
+        command.args(["serve", text(directory.path()), "--uds", &socket, "--log", "warn"]);
+        command.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--poll-interval-ms", "50"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let address = line(&mut out).strip_prefix("gRPC listens on ").unwrap().to_owned();
+        assert_eq!(line(&mut out), format!("gRPC listens on unix:{socket}"));
+        assert!(line(&mut out).starts_with("HTTP listens on 127.0.0.1:"));
+        Self { child, out, address, socket, directory }
+    }
+
+    /// The line that says what was loaded.
+    fn loaded(&mut self) -> String {
+        line(&mut self.out)
+    }
+
+    fn ask(&self, command: &str, resource: &str) -> Run {
+        let mut arguments = vec![command, "--server", &self.address, "--principal", ALICE];
+        arguments.extend(["--action", "s3:GetObject", "--resource", resource, "--output", "json"]);
+        run(&arguments)
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(out: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn a_question_travels_to_the_sidecar_and_back() {
+    let mut sidecar = Sidecar::start(GOOD);
+    let loaded = sidecar.loaded();
+    assert!(loaded.starts_with("loaded 1 user, 0 groups, 0 roles, "), "{loaded}");
+    let revision = loaded.rsplit(' ').next().unwrap().to_owned();
+
+    for (resource, code) in
+        [("arn:aws:s3:::reports/1", 0), ("arn:aws:s3:::reports/secret/1", 2), ("arn:aws:s3:::other/1", 2)]
+    {
+        let mut answers = Vec::new();
+        let at = text(sidecar.directory.path());
+        let embedded = ["authorize", "--at", at, "--principal", ALICE, "--action", "s3:GetObject"];
+        for run in [
+            sidecar.ask("authorize", resource),
+            run(&[&embedded as &[_], &["--resource", resource, "--output", "json"]].concat()),
+        ] {
+            assert_eq!((run.code, run.err.as_str()), (code, ""), "{resource}");
+            answers.push(run.out);
+        }
+        assert_eq!(answers[0], answers[1], "the sidecar and the library give one answer");
+    }
+    let malformed = sidecar.ask("authorize", "nonsense");
+    assert_eq!((malformed.code, malformed.out.as_str()), (64, ""));
+
+    let health = run(&["healthcheck", "--uds", &sidecar.socket]);
+    assert_eq!((health.code, health.out.as_str()), (0, "serving\n"), "{}", health.err);
+    let status = run(&["status", "--server", &sidecar.address, "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!((&status["Revision"], &status["Generation"]), (&revision.as_str().into(), &1.into()));
+    assert_eq!(status["Counts"]["Users"], 1);
+    let wait = run(&["wait", "--server", &sidecar.address, "--revision", &revision]);
+    assert_eq!(wait.code, 0, "{}", wait.err);
+}
+
+#[test]
+fn a_sidecar_without_a_policy_set_is_not_healthy() {
+    let mut sidecar = Sidecar::start("{");
+    assert!(sidecar.loaded().starts_with("the policies do not load"));
+    let health = run(&["healthcheck", "--server", &sidecar.address]);
+    assert_eq!((health.code, health.out.as_str()), (1, ""));
+    let asked = sidecar.ask("authorize", "*");
+    assert_eq!((asked.code, asked.out.as_str()), (1, ""));
+}
+
+#[test]
+fn a_signal_ends_it_cleanly() {
+    let mut sidecar = Sidecar::start(GOOD);
+    sidecar.loaded();
+    let pid = sidecar.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let status = sidecar.child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn nobody_listening_is_no_answer() {
+    // Port 1 is reserved; nothing listens on it.
+    for command in ["status", "healthcheck"] {
+        let run = run(&[command, "--server", "127.0.0.1:1"]);
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{command}");
+    }
+    let missing = run(&["serve"]);
+    assert_eq!(missing.code, 64, "{}", missing.err);
+}
