@@ -1,0 +1,21 @@
+//! A policy directory as the current immutable snapshot: read, build, watch, reload, publish.
+//!
+//! One task ([`reload`](self)) owns everything that changes; readers see one pointer. Invariant *last good*: whatever
+//! happens to the directory, [`Store::current`] only ever moves from one completely valid policy set to another.
+//! This crate opens no sockets and knows no wire format; it is the only user of `notify` and of `arc-swap`.
+
+mod build;
+mod layout;
+mod published;
+mod read;
+mod reload;
+mod snapshot;
+mod status;
+mod store;
+mod watch;
+
+pub use build::{DirectoryLoad, load_directory};
+pub use layout::Limits;
+pub use snapshot::{InvalidRevision, Revision, Snapshot};
+pub use status::{Rejection, Status};
+pub use store::{Store, StoreOptions};

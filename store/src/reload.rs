@@ -1,0 +1,210 @@
+//! One task, one loop: wait -> settle -> read everything -> same digest? stop -> build -> publish once.
+//!
+//! Events are hints and the poll is the guarantee; neither says what changed, the directory does. Invariant *last good*:
+//! a scan that finds any error changes nothing but the status. Each distinct state of the directory is judged, and
+//! logged, once.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_engine::{Code, Diagnostic, Loaded, PolicySet, Severity};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::build::{build, emptiness};
+use crate::read::{Reading, read_directory};
+use crate::snapshot::{Packed, Revision, Snapshot};
+use crate::status::Rejection;
+use crate::store::{Shared, StoreOptions};
+use crate::watch::Watch;
+
+/// How many quiet times the directory may be noisy before it is read all the same.
+const SETTLE_ROUNDS_MAX: u32 = 10;
+/// A step on the disk that takes longer is worth a log line, again and again.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// The task's own state.
+pub(crate) struct Reload {
+    options: Arc<StoreOptions>,
+    shared: Arc<Shared>,
+    watch: Option<Watch>,
+    active: Option<Arc<Snapshot>>,
+    refused: Option<Revision>,
+}
+
+/// What a build made of one reading.
+struct Built {
+    loaded: Loaded,
+    revision: Revision,
+    sources: Vec<Packed>,
+}
+
+impl Reload {
+    pub(crate) fn new(mut options: StoreOptions, shared: Arc<Shared>) -> Self {
+        // A relative path must not follow the process to another working directory.
+        if let Ok(absolute) = std::path::absolute(&options.directory) {
+            options.directory = absolute;
+        }
+        Self { options: Arc::new(options), shared, watch: None, active: None, refused: None }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            // Watch first, read second: a change between the two is an event.
+            self.renew_watch().await;
+            self.scan().await;
+            self.wait().await;
+        }
+    }
+
+    /// Until the poll is due, or until a hint came and the directory has been quiet.
+    async fn wait(&self) {
+        let wake = &self.shared.wake;
+        if timeout_at(Instant::now() + self.options.poll_interval, wake.notified()).await.is_err() {
+            return;
+        }
+        let settle = self.options.settle;
+        let latest = Instant::now() + settle.saturating_mul(SETTLE_ROUNDS_MAX);
+        while Instant::now() < latest {
+            let quiet = latest.min(Instant::now() + settle);
+            if timeout_at(quiet, wake.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn renew_watch(&mut self) {
+        let (previous, options) = (self.watch.take(), Arc::clone(&self.options));
+        let wake = Arc::clone(&self.shared.wake);
+        let renewed = blocking("watch", move || Watch::renew(previous, &options.directory, &wake)).await;
+        self.watch = renewed.ok();
+        let watching = self.watch.as_ref().is_some_and(Watch::is_live);
+        self.shared
+            .status
+            .send_if_modified(|status| std::mem::replace(&mut status.watching, watching) != watching);
+    }
+
+    async fn scan(&mut self) {
+        let options = Arc::clone(&self.options);
+        match blocking("read", move || read_directory(&options.directory, &options.limits)).await {
+            Ok(reading) => self.judge(reading).await,
+            Err(found) => {
+                self.reject(Revision::new(blake3::hash(found.message.as_bytes()).into()), vec![found])
+            }
+        }
+        self.shared.status.send_modify(|status| status.scans += 1);
+    }
+
+    async fn judge(&mut self, reading: Reading) {
+        let revision = reading.revision;
+        if self.active.as_ref().is_some_and(|active| active.revision == revision) {
+            return self.confirm();
+        }
+        if self.refused == Some(revision) {
+            return;
+        }
+        let files_before = self.active.as_ref().map_or(0, |active| active.files());
+        let options = Arc::clone(&self.options);
+        let built = blocking("build", move || build_reading(reading, files_before, &options)).await;
+        match built {
+            Ok(Built { loaded: Loaded { policy_set: Some(policy_set), diagnostics }, revision, sources }) => {
+                self.publish(policy_set, revision, sources, &diagnostics);
+            }
+            Ok(Built { loaded, revision, .. }) => self.reject(revision, loaded.diagnostics),
+            Err(found) => self.reject(revision, vec![found]),
+        }
+    }
+
+    /// The directory holds what is served: whatever was refused in between is gone.
+    fn confirm(&mut self) {
+        if self.refused.take().is_some() {
+            tracing::info!("the policy directory is back to the served policy set");
+            self.shared.status.send_modify(|status| status.rejection = None);
+        }
+    }
+
+    fn publish(
+        &mut self,
+        policy_set: PolicySet,
+        revision: Revision,
+        sources: Vec<Packed>,
+        found: &[Diagnostic],
+    ) {
+        let generation = self.active.as_ref().map_or(0, |active| active.generation) + 1;
+        let counts = policy_set.counts();
+        let loaded_at = SystemTime::now();
+        let snapshot = Arc::new(Snapshot { policy_set, revision, generation, loaded_at, sources });
+        self.shared.published.publish(generation, Arc::clone(&snapshot));
+        tracing::info!(
+            generation,
+            %revision,
+            files = snapshot.files(),
+            users = counts.users,
+            groups = counts.groups,
+            roles = counts.roles,
+            policies = counts.policies,
+            statements = counts.statements,
+            warnings = found.iter().filter(|found| found.severity == Severity::Warning).count(),
+            "policy set published"
+        );
+        self.active = Some(snapshot);
+        self.refused = None;
+        self.shared.status.send_modify(|status| {
+            status.generation = generation;
+            status.revision = Some(revision);
+            status.loaded_at = Some(loaded_at);
+            status.counts = Some(counts);
+            status.rejection = None;
+        });
+        self.shared.generation.send_replace(generation);
+    }
+
+    fn reject(&mut self, revision: Revision, diagnostics: Vec<Diagnostic>) {
+        if self.refused.replace(revision) == Some(revision) {
+            return;
+        }
+        let serving = self.active.as_ref().map_or(0, |active| active.generation);
+        for found in &diagnostics {
+            log(found, revision, serving);
+        }
+        let rejection = Rejection { at: SystemTime::now(), revision, diagnostics };
+        self.shared.status.send_modify(|status| status.rejection = Some(rejection));
+    }
+}
+
+fn build_reading(reading: Reading, files_before: usize, options: &StoreOptions) -> Built {
+    let emptiness = emptiness(&reading, files_before, options.allow_empty);
+    let Reading { sources, faults, revision } = reading;
+    let packed = sources.iter().map(Packed::of).collect();
+    Built { loaded: build(sources, &faults, emptiness, options.load_mode), revision, sources: packed }
+}
+
+/// One line for one finding of a refused directory.
+fn log(found: &Diagnostic, revision: Revision, serving: u64) {
+    let (file, line, column) = (&found.file, found.position.line, found.position.column);
+    let (code, message) = (found.code.as_str(), &found.message);
+    match found.severity {
+        Severity::Error => {
+            tracing::error!(code, %file, line, column, %revision, serving, "policy directory refused: {message}");
+        }
+        Severity::Warning => tracing::warn!(code, %file, line, column, %revision, "{message}"),
+        Severity::Note => tracing::debug!(code, %file, line, column, %revision, "{message}"),
+    }
+}
+
+/// Runs a step where blocking is allowed. A step that panics is a finding, not the end of the task.
+async fn blocking<T: Send + 'static>(
+    step: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Diagnostic> {
+    let mut running = tokio::task::spawn_blocking(work);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut running => break ended,
+            () = sleep(SLOW) => tracing::warn!(step, "the policy directory is slow: a step of the reload is not done yet"),
+        }
+    };
+    ended.map_err(|error| {
+        let message = format!("the {step} step of the reload stopped early: {error}");
+        Diagnostic::of_file(Code::UnreadableFile, Severity::Error, ".", message)
+    })
+}

@@ -1,0 +1,128 @@
+//! The store as its users see it: open it, ask for the current snapshot, look at its status.
+//!
+//! Does none of the work; that is `reload`'s. Dropping the last handle ends the task.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_engine::LoadMode;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::layout::Limits;
+use crate::published::Published;
+use crate::reload::Reload;
+use crate::snapshot::Snapshot;
+use crate::status::Status;
+
+/// How often the directory is read when no event says that it changed.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the directory must be quiet after an event.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Where the policies are and how they are loaded.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The policy directory; may be a link that is swapped.
+    pub directory: PathBuf,
+    /// How strict a load is.
+    pub load_mode: LoadMode,
+    /// How often the directory is read whatever the events say; this bounds how late a change is noticed.
+    pub poll_interval: Duration,
+    /// How long the directory must be quiet after an event before it is read; at most ten times this is waited.
+    pub settle: Duration,
+    /// A directory without any policy file is a policy set that allows nothing, not a mistake. Only at the start: a
+    /// directory that loses its last file is always refused.
+    pub allow_empty: bool,
+    /// How much is read.
+    pub limits: Limits,
+}
+
+impl StoreOptions {
+    /// The defaults: lenient, a poll every 5 s, 100 ms of quiet, an empty directory is a mistake.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            load_mode: LoadMode::default(),
+            poll_interval: POLL_INTERVAL,
+            settle: SETTLE,
+            allow_empty: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A policy directory that is kept loaded. Cheap to clone; all clones are one store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    _task: Arc<Task>,
+}
+
+/// What the reload task writes and everyone else reads.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) published: Published<Snapshot>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) generation: watch::Sender<u64>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Ends the reload task with the last handle.
+#[derive(Debug)]
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Store {
+    /// Starts to load and to follow the directory; does not wait for the first load.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time enabled.
+    #[must_use]
+    pub fn open(options: StoreOptions) -> Self {
+        let shared = Arc::new(Shared {
+            published: Published::empty(),
+            status: watch::Sender::new(Status::default()),
+            generation: watch::Sender::new(0),
+            wake: Arc::new(Notify::new()),
+        });
+        let task = tokio::spawn(Reload::new(options, Arc::clone(&shared)).run());
+        Self { shared, _task: Arc::new(Task(task.abort_handle())) }
+    }
+
+    /// The current snapshot; `None` until the first complete load.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.shared.published.load()
+    }
+
+    /// What the store is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// The generation, and every later one.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.generation.subscribe()
+    }
+
+    /// The status, and every later one: rejections and plain scans show here too.
+    #[must_use]
+    pub fn subscribe_status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Reads the directory soon. Any number of calls during one scan is one more scan.
+    pub fn rescan(&self) {
+        self.shared.wake.notify_one();
+    }
+}
