@@ -17,7 +17,7 @@ pub struct Limits {
     pub total_bytes: u64,
     /// `*.json` files.
     pub files: usize,
-    /// Names of any kind that are looked at, in all directories together.
+    /// Names of any kind, in all directories together.
     pub entries: usize,
     /// Directories between the root and a file.
     pub depth: usize,

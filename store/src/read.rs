@@ -73,25 +73,47 @@ pub(crate) fn read_directory(directory: &Path, limits: &Limits) -> Reading {
 
 /// Looks, reads, looks again; `None` when the two looks differ.
 fn read_once(directory: &Path, limits: &Limits) -> Option<Reading> {
-    let root = match Root::open(directory) {
-        Ok(root) => root,
-        Err(errno) => return Some(Reading::new(Vec::new(), vec![Fault::of_root(directory, errno.into())])),
-    };
-    let base = base(&root);
-    let before = Listing::of(&root, &base, limits);
-    let mut faults = before.faults.clone();
-    let mut sources = Vec::new();
-    // Over a cap the rest of the directory is unknown; its files would only add noise to the one thing to say.
-    let wanted = if before.capped { &[] } else { before.files.as_slice() };
-    for listed in wanted {
-        match read_file(&root, &base, listed) {
-            Ok(Some(bytes)) => sources.push(Source { name: listed.name.clone(), bytes }),
-            Ok(None) => return None,
-            Err(errno) => faults.push(Fault::new(&listed.name, errno.into())),
-        }
+    match Look::take(directory, limits) {
+        Ok(look) => look.read().filter(|_| look.still_holds()),
+        Err(fault) => Some(Reading::new(Vec::new(), vec![fault])),
     }
-    let unchanged = self::base(&root) == base && Listing::of(&root, &base, limits) == before;
-    unchanged.then(|| Reading::new(sources, faults))
+}
+
+/// What the directory looked like, and the directory itself, held open.
+struct Look<'a> {
+    root: Root,
+    base: PathBuf,
+    listing: Listing,
+    limits: &'a Limits,
+}
+
+impl<'a> Look<'a> {
+    fn take(directory: &Path, limits: &'a Limits) -> Result<Self, Fault> {
+        let root = Root::open(directory).map_err(|errno| Fault::of_root(directory, errno.into()))?;
+        let base = base(&root);
+        let listing = Listing::of(&root, &base, limits);
+        Ok(Self { root, base, listing, limits })
+    }
+
+    /// The files that were listed; `None` when one of them is another file by now.
+    fn read(&self) -> Option<Reading> {
+        let mut faults = self.listing.faults.clone();
+        let mut sources = Vec::new();
+        // Over a cap the rest of the directory is unknown; its files would only add noise to the one thing to say.
+        let wanted = if self.listing.capped { &[] } else { self.listing.files.as_slice() };
+        for listed in wanted {
+            match read_file(&self.root, &self.base, listed) {
+                Ok(Some(bytes)) => sources.push(Source { name: listed.name.clone(), bytes }),
+                Ok(None) => return None,
+                Err(errno) => faults.push(Fault::new(&listed.name, errno.into())),
+            }
+        }
+        Some(Reading::new(sources, faults))
+    }
+
+    fn still_holds(&self) -> bool {
+        base(&self.root) == self.base && Listing::of(&self.root, &self.base, self.limits) == self.listing
+    }
 }
 
 /// The directory below the root that is read: what `..data` names where there is such a link, else the root itself.

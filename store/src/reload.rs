@@ -19,6 +19,8 @@ use crate::watch::Watch;
 
 /// How many quiet times the directory may be noisy before it is read all the same.
 const SETTLE_ROUNDS_MAX: u32 = 10;
+/// Warnings of one published policy set that are logged one by one.
+const LOGGED_WARNINGS_MAX: usize = 100;
 /// A step on the disk that takes longer is worth a log line, again and again.
 const SLOW: Duration = Duration::from_secs(30);
 
@@ -146,6 +148,9 @@ impl Reload {
             warnings = found.iter().filter(|found| found.severity == Severity::Warning).count(),
             "policy set published"
         );
+        for warning in found.iter().take(LOGGED_WARNINGS_MAX) {
+            log(warning, revision, generation);
+        }
         self.active = Some(snapshot);
         self.refused = None;
         self.shared.status.send_modify(|status| {

@@ -66,11 +66,8 @@ impl Packed {
         Self { name: source.name.clone(), bytes: lz4_flex::block::compress_prepend_size(&source.bytes) }
     }
 
-    fn unpack(&self) -> Result<Source, Diagnostic> {
-        let bytes = lz4_flex::block::decompress_size_prepended(&self.bytes).map_err(|error| {
-            let message = format!("the text kept in memory cannot be read back: {error}");
-            Diagnostic::of_file(Code::UnreadableFile, Severity::Error, self.name.clone(), message)
-        })?;
+    fn unpack(&self) -> Result<Source, lz4_flex::block::DecompressError> {
+        let bytes = lz4_flex::block::decompress_size_prepended(&self.bytes)?;
         Ok(Source { name: self.name.clone(), bytes })
     }
 }
@@ -121,13 +118,19 @@ impl Snapshot {
         let mut sources = Vec::new();
         if !replace {
             for packed in &self.sources {
-                sources.push(packed.unpack().map_err(|found| vec![found])?);
+                sources.push(packed.unpack().map_err(|error| vec![unkept(&packed.name, &error)])?);
             }
         }
         sources.push(Source { name: GIVEN.to_owned(), bytes: directory_json.to_vec() });
         let Loaded { policy_set, diagnostics } = build(sources, &[], None, mode);
         policy_set.ok_or(diagnostics)
     }
+}
+
+/// Memory that does not read back is a finding like any other.
+fn unkept(file: &str, error: &lz4_flex::block::DecompressError) -> Diagnostic {
+    let message = format!("the text kept in memory cannot be read back: {error}");
+    Diagnostic::of_file(Code::UnreadableFile, Severity::Error, file, message)
 }
 
 #[cfg(test)]

@@ -68,10 +68,10 @@ fn make(directory: &Path, exists: bool, wake: &Arc<Notify>) -> notify::Result<(R
         config,
     )?;
     // The parent sees the name swapped, deleted and made again.
-    if let Some(parent) = directory.parent() {
-        if let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive) {
-            tracing::debug!(%error, "cannot watch the parent of the policy directory");
-        }
+    if let Some(parent) = directory.parent()
+        && let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive)
+    {
+        tracing::debug!(%error, "cannot watch the parent of the policy directory");
     }
     if !exists {
         return Ok((watcher, false));
@@ -81,7 +81,7 @@ fn make(directory: &Path, exists: bool, wake: &Arc<Notify>) -> notify::Result<(R
 }
 
 /// Could the directory be different after this? Reading it, which the store itself does, is not a difference.
-fn is_hint(event: &Event, name: &Path, inside: &PathBuf) -> bool {
+fn is_hint(event: &Event, name: &Path, inside: &Path) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
         EventKind::Access(_) => return false,
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn hints(event: Event) -> bool {
-        is_hint(&event, Path::new("/etc/policies"), &PathBuf::from("/data/v1"))
+        is_hint(&event, Path::new("/etc/policies"), Path::new("/data/v1"))
     }
 
     #[test]

@@ -125,6 +125,9 @@ impl Walk<'_> {
         for entry in Dir::read_from(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
             self.entries += 1;
             if self.entries > self.limits.entries {
                 self.cap(FaultKind::TooManyEntries(self.limits.entries));

@@ -200,6 +200,40 @@ fn a_config_map_is_read_from_the_one_directory_it_names() {
 }
 
 #[test]
+fn a_change_between_the_two_looks_is_seen() {
+    type Change = fn(&tempfile::TempDir);
+    let changes: [(&str, Change); 6] = [
+        ("grown", |root| write(root, "a.json", "longer")),
+        ("removed", |root| std::fs::remove_file(root.path().join("a.json")).unwrap()),
+        ("added", |root| write(root, "b.json", "b")),
+        ("replaced", |root| {
+            write(root, ".new", "A");
+            std::fs::rename(root.path().join(".new"), root.path().join("a.json")).unwrap();
+        }),
+        ("made a link", |root| {
+            write(root, ".new", "a");
+            std::fs::remove_file(root.path().join("a.json")).unwrap();
+            symlink(".new", root.path().join("a.json")).unwrap();
+        }),
+        ("made a mount", |root| {
+            write(root, "..v1/a.json", "a");
+            symlink("..v1", root.path().join("..data")).unwrap();
+        }),
+    ];
+    let limits = Limits::default();
+    for (name, change) in changes {
+        let root = root();
+        write(&root, "a.json", "a");
+        let look = Look::take(root.path(), &limits).unwrap();
+        assert!(look.read().is_some() && look.still_holds(), "{name}: nothing has changed yet");
+        change(&root);
+        assert!(!look.still_holds(), "{name}");
+        assert!(look.read().is_none_or(|reading| reading.sources[0].bytes == b"a"), "{name}");
+        assert!(read(root.path()).faults.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn versions_of_a_swapped_directory_are_never_mixed() {
     let root = root();
     let swap = |version: u32| {

@@ -124,14 +124,19 @@ async fn events_alone_bring_a_change() {
     place.write("a.json", policy("one"));
     let store = Store::open(StoreOptions { poll_interval: Duration::from_secs(3600), ..place.options() });
     generation(&store, 1).await;
-    if !store.status().watching {
-        // A machine without a free inotify instance; the poll is tested by every other test.
-        return;
-    }
+    // Where the machine has no inotify instance left, a call takes the place of the event.
+    let nudge = || {
+        if !store.status().watching {
+            store.rescan()
+        }
+    };
     place.write("a.json", policy("two"));
+    nudge();
     generation(&store, 2).await;
-    place.write("new/b.json", policy("three"));
-    until(&store, "a file in a new folder", |status| status.generation >= 3).await;
+    write(&place.beside("new/b.json"), policy("three"));
+    std::fs::rename(place.beside("new"), place.path("new")).unwrap();
+    nudge();
+    generation(&store, 3).await;
     assert!(serves(&store, "two") && serves(&store, "three"));
 }
 

@@ -7,6 +7,8 @@ mod change;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod mistake;
 #[cfg(test)]
 mod start;
