@@ -87,10 +87,12 @@ pub fn parse<'t>(text: &'t SourceText, findings: &mut Vec<Diagnostic>) -> Option
 }
 
 /// Makes a source text of bytes, or says why they are not one.
+#[expect(clippy::result_large_err, reason = "once for each file, and the finding is what the caller wants")]
 pub fn decode_text(file: &str, bytes: Vec<u8>) -> Result<SourceText, Diagnostic> {
     let refuse = |code, message: String| Diagnostic::of_file(code, Severity::Error, file, message);
     if bytes.len() > SOURCE_BYTES_MAX {
-        let message = format!("the file has {} bytes, more than the limit of {SOURCE_BYTES_MAX}", bytes.len());
+        let message =
+            format!("the file has {} bytes, more than the limit of {SOURCE_BYTES_MAX}", bytes.len());
         return Err(refuse(Code::FileTooLarge, message));
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -113,7 +115,10 @@ pub fn decode_text(file: &str, bytes: Vec<u8>) -> Result<SourceText, Diagnostic>
 
 /// A byte order mark, or the zero bytes that ASCII punctuation has in UTF-16.
 fn is_utf16(bytes: &[u8]) -> bool {
-    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..])
+    matches!(
+        bytes,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..]
+    )
 }
 
 fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> Diagnostic {

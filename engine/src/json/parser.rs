@@ -47,7 +47,12 @@ impl<'t> Parser<'t> {
         if self.at < self.bytes.len() {
             let help = if self.rest().starts_with(b"/") { Some("JSON has no comments") } else { None };
             let span = Span { start: self.at as u32, end: self.bytes.len() as u32 };
-            return self.fail(Code::TrailingBytes, span, "unexpected text after the JSON value".to_owned(), help);
+            return self.fail(
+                Code::TrailingBytes,
+                span,
+                "unexpected text after the JSON value".to_owned(),
+                help,
+            );
         }
         Some(node)
     }
@@ -93,7 +98,9 @@ impl<'t> Parser<'t> {
             Some('\'') => Some("JSON strings have double quotes"),
             Some('\u{feff}') => Some("remove the byte order mark"),
             Some('}' | ']') => Some("JSON has no comma after the last element"),
-            Some('N' | 'I' | 'T' | 'F') => Some("JSON knows the words `true`, `false` and `null`, in lower case"),
+            Some('N' | 'I' | 'T' | 'F') => {
+                Some("JSON knows the words `true`, `false` and `null`, in lower case")
+            }
             _ => None,
         };
         self.fail(Code::JsonSyntax, Span { start, end }, message, help)
@@ -202,7 +209,10 @@ impl<'t> Parser<'t> {
 
     /// The members that the linear check did not look at.
     fn find_repeated(&mut self, members: &[Member<'t>]) {
-        let mut seen = hashbrown::HashMap::with_capacity_and_hasher(members.len(), foldhash::fast::RandomState::default());
+        let mut seen = hashbrown::HashMap::with_capacity_and_hasher(
+            members.len(),
+            foldhash::fast::RandomState::default(),
+        );
         for (index, member) in members.iter().enumerate() {
             let name = &*member.name.value;
             match seen.entry(name) {
@@ -286,7 +296,12 @@ impl<'t> Parser<'t> {
                 Some(0..0x20) => return self.control_character(),
                 None => {
                     let span = Span { start: start as u32 - 1, end: start as u32 };
-                    return self.fail(Code::JsonSyntax, span, "this string has no closing quote".to_owned(), None);
+                    return self.fail(
+                        Code::JsonSyntax,
+                        span,
+                        "this string has no closing quote".to_owned(),
+                        None,
+                    );
                 }
                 Some(_) => {
                     let from = self.at;
@@ -321,7 +336,11 @@ impl<'t> Parser<'t> {
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'u') => return self.unicode_escape(start),
-            _ => return self.syntax("one of the escapes `\\\"`, `\\\\`, `\\/`, `\\b`, `\\f`, `\\n`, `\\r`, `\\t`, `\\u`"),
+            _ => {
+                return self.syntax(
+                    "one of the escapes `\\\"`, `\\\\`, `\\/`, `\\b`, `\\f`, `\\n`, `\\r`, `\\t`, `\\u`",
+                );
+            }
         };
         self.at += 1;
         Some(char)

@@ -109,6 +109,14 @@ impl<'a> Report<'a> {
         result
     }
 
+    /// Runs `inner` as if in lenient mode: for what AWS itself wrote.
+    pub(crate) fn leniently<T>(&mut self, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let mode = std::mem::replace(&mut self.mode, LoadMode::Lenient);
+        let result = inner(self);
+        self.mode = mode;
+        result
+    }
+
     /// Adds a second place to the finding recorded last.
     pub(crate) fn relate(&mut self, span: Span, message: &str) {
         if !self.kept {
@@ -155,7 +163,8 @@ impl<'a> Report<'a> {
         let mut preceding: Vec<char> = before.chars().rev().take_while(is_break).take(room).collect();
         preceding.reverse();
         let excerpt_column = preceding.len() as u32;
-        let excerpt: String = preceding.into_iter().chain(following.chars()).take(EXCERPT_CHARS_MAX).collect();
+        let excerpt: String =
+            preceding.into_iter().chain(following.chars()).take(EXCERPT_CHARS_MAX).collect();
         let spanned = text.get(span.start as usize..span.end as usize).unwrap_or_default();
         let visible = (excerpt.chars().count() as u32).saturating_sub(excerpt_column).max(1);
         let width = spanned.chars().take(EXCERPT_CHARS_MAX).take_while(is_break).count() as u32;

@@ -53,9 +53,34 @@ fn depth_is_bounded() {
 #[test]
 fn what_is_not_json_is_refused() {
     for source in [
-        "", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "NaN", "Infinity", "+1", "01", "1.", "1e", "-", "\"\\x\"",
-        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "\"\u{1}\"", "\"open", "True", "nul", "// c\n1",
-        "[1 2]", "{\"a\" 1}", "\u{feff}1", "\"\\u12g4\"", "\u{a0}1",
+        "",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "NaN",
+        "Infinity",
+        "+1",
+        "01",
+        "1.",
+        "1e",
+        "-",
+        "\"\\x\"",
+        "\"\\ud800\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
+        "\"a\nb\"",
+        "\"\u{1}\"",
+        "\"open",
+        "True",
+        "nul",
+        "// c\n1",
+        "[1 2]",
+        "{\"a\" 1}",
+        "\u{feff}1",
+        "\"\\u12g4\"",
+        "\u{a0}1",
     ] {
         assert_eq!(codes(source), [Code::JsonSyntax], "{source:?}");
     }
@@ -73,7 +98,8 @@ fn escapes_are_resolved() {
 
 #[test]
 fn bytes_that_are_no_text_are_named() {
-    let code = |bytes: &[u8]| decode_text("a.json", bytes.to_vec()).map(|_| ()).map_err(|finding| finding.code);
+    let code =
+        |bytes: &[u8]| decode_text("a.json", bytes.to_vec()).map(|_| ()).map_err(|finding| finding.code);
     assert_eq!(code(b"{}"), Ok(()));
     assert_eq!(code(b""), Err(Code::EmptyFile));
     assert_eq!(code(b" \n"), Err(Code::EmptyFile));

@@ -65,7 +65,8 @@ pub(crate) fn document_in<'a>(
         }
         Value::String(text) => {
             let decoded = decode(text, node.span, report)?;
-            let document = report.embedded(node.span, |report| embedded(&decoded, node.span, kind, report))?;
+            let document =
+                report.embedded(node.span, |report| embedded(&decoded, node.span, kind, report))?;
             Some((document, Cow::Owned(decoded.into_owned())))
         }
         other => {
@@ -137,7 +138,13 @@ fn object(members: &[Member<'_>], span: Span, kind: PolicyType, report: &mut Rep
     for member in members {
         if !DOCUMENT_MEMBERS.contains(&&*member.name.value) {
             let name = &member.name;
-            report.unknown(Code::UnknownElement, name.span, &name.value, "a policy document", &DOCUMENT_MEMBERS);
+            report.unknown(
+                Code::UnknownElement,
+                name.span,
+                &name.value,
+                "a policy document",
+                &DOCUMENT_MEMBERS,
+            );
         }
     }
     let variables = version(member(members, "Version"), span, kind, report);
@@ -230,7 +237,11 @@ fn statement(members: &[Member<'_>], span: Span, scope: Scope, report: &mut Repo
     });
     let actions = pair(members, ["Action", "NotAction"], report);
     if actions.is_none() {
-        report.error(Code::MissingAction, span, "the statement has neither `Action` nor `NotAction`".to_owned());
+        report.error(
+            Code::MissingAction,
+            span,
+            "the statement has neither `Action` nor `NotAction`".to_owned(),
+        );
     }
     let actions = actions.and_then(|(node, negated)| {
         let entries = strings(node, if negated { "NotAction" } else { "Action" }, report)?;
@@ -247,7 +258,8 @@ fn statement(members: &[Member<'_>], span: Span, scope: Scope, report: &mut Repo
         None => Vec::new(),
     };
     validate::presence(members, span, scope.kind, report);
-    let statement = Statement { sid, effect: effect?, principal, actions: actions?, resources, conditions, span };
+    let statement =
+        Statement { sid, effect: effect?, principal, actions: actions?, resources, conditions, span };
     validate::statement(&statement, members, scope.kind, report);
     Some(statement)
 }
@@ -304,7 +316,9 @@ fn effect(member: Option<&Member<'_>>, span: Span, report: &mut Report<'_>) -> O
 /// mode, as AWS is known to store it (G-6).
 fn strings(node: &Node<'_>, name: &str, report: &mut Report<'_>) -> Option<Vec<Spanned<String>>> {
     let elements = match &node.value {
-        Value::String(text) => return Some(vec![Spanned { value: text.clone().into_owned(), span: node.span }]),
+        Value::String(text) => {
+            return Some(vec![Spanned { value: text.clone().into_owned(), span: node.span }]);
+        }
         Value::Array(elements) => elements,
         _ => {
             report.wrong_type(node, name, "a string or a list of strings");
@@ -315,7 +329,9 @@ fn strings(node: &Node<'_>, name: &str, report: &mut Report<'_>) -> Option<Vec<S
     let mut wrong = false;
     for element in elements {
         match &element.value {
-            Value::String(text) => entries.push(Spanned { value: text.clone().into_owned(), span: element.span }),
+            Value::String(text) => {
+                entries.push(Spanned { value: text.clone().into_owned(), span: element.span })
+            }
             Value::Null if name.ends_with("Resource") && !report.is_strict() => {
                 report.strict(Code::NullValue, element.span, format!("`null` in `{name}` is ignored"));
             }

@@ -62,17 +62,16 @@ pub(super) fn id(span: Span, kind: PolicyType, report: &mut Report<'_>) {
 pub(super) fn sid(text: &str, span: Span, kind: PolicyType, report: &mut Report<'_>) {
     let free = matches!(kind, PolicyType::Resource | PolicyType::Endpoint);
     if !free && !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let message = format!("the `Sid` {} may have only letters and digits in {}", quoted(text), name(kind));
+        let message =
+            format!("the `Sid` {} may have only letters and digits in {}", quoted(text), name(kind));
         report.strict(Code::InvalidSid, span, message);
     }
 }
 
 /// G-18.
 pub(super) fn sids(statements: &[Statement], report: &mut Report<'_>) {
-    let mut named: Vec<(&str, Span)> = statements
-        .iter()
-        .filter_map(|statement| Some((statement.sid.as_deref()?, statement.span)))
-        .collect();
+    let mut named: Vec<(&str, Span)> =
+        statements.iter().filter_map(|statement| Some((statement.sid.as_deref()?, statement.span))).collect();
     // The sort is stable, so that of two equal ones the later one is reported.
     named.sort_by_key(|(sid, _)| *sid);
     for ((left, first), (right, second)) in named.iter().zip(named.iter().skip(1)) {
@@ -86,10 +85,12 @@ pub(super) fn sids(statements: &[Statement], report: &mut Report<'_>) {
 
 /// Which elements may and must be there (G-49 to G-51).
 pub(super) fn presence(members: &[Member<'_>], span: Span, kind: PolicyType, report: &mut Report<'_>) {
-    let find = |name: &str| members.iter().find(|member| member.name.value == name).map(|member| member.name.span);
+    let find =
+        |name: &str| members.iter().find(|member| member.name.value == name).map(|member| member.name.span);
     let principal = [("Principal", find("Principal")), ("NotPrincipal", find("NotPrincipal"))];
     if !has_principals(kind) {
-        let code = if kind == PolicyType::Session { Code::SessionPolicyPrincipal } else { Code::ElementNotAllowed };
+        let code =
+            if kind == PolicyType::Session { Code::SessionPolicyPrincipal } else { Code::ElementNotAllowed };
         for (element, span) in principal.iter().filter_map(|(element, span)| Some((element, (*span)?))) {
             report.error(code, span, format!("{} has no `{element}`", name(kind)));
         }
@@ -114,9 +115,17 @@ pub(super) fn presence(members: &[Member<'_>], span: Span, kind: PolicyType, rep
 }
 
 /// What the types ask of a whole statement.
-pub(super) fn statement(statement: &Statement, members: &[Member<'_>], kind: PolicyType, report: &mut Report<'_>) {
+pub(super) fn statement(
+    statement: &Statement,
+    members: &[Member<'_>],
+    kind: PolicyType,
+    report: &mut Report<'_>,
+) {
     let span_of = |name: &str| {
-        members.iter().find(|member| member.name.value == name).map_or(statement.span, |member| member.name.span)
+        members
+            .iter()
+            .find(|member| member.name.value == name)
+            .map_or(statement.span, |member| member.name.span)
     };
     let bare_star = members.iter().any(|member| {
         member.name.value == "Principal" && matches!(&member.node.value, Value::String(text) if text == "*")
@@ -129,7 +138,12 @@ pub(super) fn statement(statement: &Statement, members: &[Member<'_>], kind: Pol
             }
             if bare_star {
                 let message = "a trust policy does not support the bare principal `*`".to_owned();
-                report.strict_with(Code::TrustPrincipal, span_of("Principal"), message, "write {\"AWS\": \"*\"}");
+                report.strict_with(
+                    Code::TrustPrincipal,
+                    span_of("Principal"),
+                    message,
+                    "write {\"AWS\": \"*\"}",
+                );
             }
         }
         PolicyType::Rcp => resource_control(statement, bare_star, &span_of, report),

@@ -8,7 +8,8 @@ use crate::json::report::{Report, quoted};
 use crate::json::{Node, Value};
 use crate::policy::parse::{document_in, is_account, split_arn};
 use crate::policy::validate::{
-    GROUP_INLINE_CHARS_MAX, MANAGED_CHARS_MAX, ROLE_INLINE_CHARS_MAX, TRUST_CHARS_MAX, USER_INLINE_CHARS_MAX, length,
+    GROUP_INLINE_CHARS_MAX, MANAGED_CHARS_MAX, ROLE_INLINE_CHARS_MAX, TRUST_CHARS_MAX, USER_INLINE_CHARS_MAX,
+    length,
 };
 use crate::policy::{Document, PolicyType, Spanned};
 use std::borrow::Cow;
@@ -122,7 +123,8 @@ pub(super) fn managed_policy(node: &Node<'_>, report: &mut Report<'_>) -> Option
         (Some(node), None) => Some(node),
         (None, Some(_)) => default_version(&fields, report),
         (Some(node), Some(_)) => {
-            let message = "a managed policy has either `PolicyDocument` or `PolicyVersionList`, not both".to_owned();
+            let message =
+                "a managed policy has either `PolicyDocument` or `PolicyVersionList`, not both".to_owned();
             report.error(Code::DefaultVersion, node.span, message);
             None
         }
@@ -132,10 +134,15 @@ pub(super) fn managed_policy(node: &Node<'_>, report: &mut Report<'_>) -> Option
         }
     };
     let node = node?;
-    let (document, raw) = document_in(node, PolicyType::Managed, report)?;
+    // AWS's own policies do what AWS does not let customers store; they are longer too (G-59).
+    let of_aws = who.as_ref().is_some_and(|who| who.account == "aws");
+    let (document, raw) = if of_aws {
+        report.leniently(|report| document_in(node, PolicyType::Managed, report))?
+    } else {
+        document_in(node, PolicyType::Managed, report)?
+    };
     let who = who?;
-    // AWS's own policies are longer than what AWS lets customers store (G-59).
-    if who.account != "aws" {
+    if !of_aws {
         length(&[raw], MANAGED_CHARS_MAX, "a managed policy", node.span, report);
     }
     Some(ManagedPolicy { arn: who.arn, document })
@@ -167,7 +174,8 @@ fn default_version<'n, 't>(fields: &Fields<'n, 't>, report: &mut Report<'_>) -> 
         }
     }
     let [version] = defaults.as_slice() else {
-        let message = format!("a managed policy needs exactly one default version, this has {}", defaults.len());
+        let message =
+            format!("a managed policy needs exactly one default version, this has {}", defaults.len());
         report.error(Code::DefaultVersion, fields.span, message);
         return None;
     };
@@ -184,7 +192,8 @@ pub(super) fn resource(node: &Node<'_>, report: &mut Report<'_>) -> Option<Resou
     let fields = Fields::of(node, "a resource", &MEMBERS, &[], report)?;
     let patterns = resource_arns(&fields, report);
     let owner = fields.text("OwnerAccountId", report).filter(|owner| is_owner(*owner, report));
-    let policy = fields.get("ResourcePolicy").and_then(|node| document_in(node, PolicyType::Resource, report));
+    let policy =
+        fields.get("ResourcePolicy").and_then(|node| document_in(node, PolicyType::Resource, report));
     let tags = tags(&fields, report);
     let delegating = fields.flag("Delegating", report);
     Some(Resource {

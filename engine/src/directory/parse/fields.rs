@@ -103,7 +103,9 @@ impl<'n, 't> Fields<'n, 't> {
         let mut texts = Vec::new();
         for node in self.list(name, report) {
             match &node.value {
-                Value::String(text) => texts.push(Spanned { value: text.clone().into_owned(), span: node.span }),
+                Value::String(text) => {
+                    texts.push(Spanned { value: text.clone().into_owned(), span: node.span })
+                }
                 _ => report.wrong_type(node, name, "a list of strings"),
             }
         }

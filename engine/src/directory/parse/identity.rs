@@ -43,7 +43,11 @@ pub(super) fn identity(fields: &Fields<'_, '_>, kind: Kind, report: &mut Report<
         return derived(fields, kind, name, account, path, report).filter(|_| report.errors() == errors);
     };
     let (found_account, found_path, found_name) = parts(arn.value, kind, arn.span, report)?;
-    let checks = [(kind.name_member, name, found_name), ("AccountId", account, found_account), ("Path", path, found_path)];
+    let checks = [
+        (kind.name_member, name, found_name),
+        ("AccountId", account, found_account),
+        ("Path", path, found_path),
+    ];
     for (member, given, found) in checks {
         if let Some(given) = given.filter(|given| given.value != found) {
             let message = format!("`{member}` is {} but the ARN says {}", quoted(given.value), quoted(found));
@@ -84,10 +88,16 @@ fn derived(
 }
 
 /// Account, path and name of an ARN.
-fn parts<'s>(arn: &'s str, kind: Kind, span: Span, report: &mut Report<'_>) -> Option<(&'s str, &'s str, &'s str)> {
+fn parts<'s>(
+    arn: &'s str,
+    kind: Kind,
+    span: Span,
+    report: &mut Report<'_>,
+) -> Option<(&'s str, &'s str, &'s str)> {
     let word = kind.word;
     let ([scheme, partition, service, region, account, tail], count) = split_arn(arn);
-    let form = count == 6 && scheme == "arn" && !partition.is_empty() && service == "iam" && region.is_empty();
+    let form =
+        count == 6 && scheme == "arn" && !partition.is_empty() && service == "iam" && region.is_empty();
     let rest = tail.strip_prefix(word).filter(|rest| rest.starts_with('/') && form);
     let split = rest.and_then(|rest| rest.split_at_checked(rest.rfind('/')? + 1));
     let Some((path, name)) = split.filter(|(_, name)| !name.is_empty()) else {

@@ -6,14 +6,15 @@ use crate::diagnostic::Code;
 use crate::directory::{Node as OrganizationNode, Organization, OrganizationPolicy, OrganizationPolicyType};
 use crate::json::report::{Report, closest, quoted};
 use crate::json::{Node, Value};
+use crate::policy::PolicyType;
 use crate::policy::parse::is_account;
 use crate::policy::validate::{ORGANIZATION_CHARS_MAX, length};
-use crate::policy::PolicyType;
 
 /// The members of the organization.
 const MEMBERS: [&str; 4] = ["Id", "ManagementAccountId", "Policies", "Root"];
 /// What Organizations prints in its own objects that means nothing here.
-const IGNORED: [&str; 7] = ["Arn", "Description", "Email", "JoinedMethod", "JoinedTimestamp", "Name", "Status"];
+const IGNORED: [&str; 7] =
+    ["Arn", "Description", "Email", "JoinedMethod", "JoinedTimestamp", "Name", "Status"];
 /// The members of the root and of a unit.
 const UNIT_MEMBERS: [&str; 5] =
     ["Id", "ServiceControlPolicies", "ResourceControlPolicies", "Accounts", "OrganizationalUnits"];
@@ -64,7 +65,11 @@ pub(super) fn organization(node: &Node<'_>, report: &mut Report<'_>) -> Option<O
 fn account_id(id: Text<'_>, report: &mut Report<'_>) -> bool {
     let valid = is_account(id.value);
     if !valid {
-        report.error(Code::InvalidAccount, id.span, format!("{} is not a 12-digit account id", quoted(id.value)));
+        report.error(
+            Code::InvalidAccount,
+            id.span,
+            format!("{} is not a 12-digit account id", quoted(id.value)),
+        );
     }
     valid
 }
@@ -97,7 +102,12 @@ fn policy(node: &Node<'_>, report: &mut Report<'_>) -> Option<OrganizationPolicy
 }
 
 /// The root or a unit; the depth is bounded by the depth of the JSON text.
-fn unit(node: &Node<'_>, what: &'static str, prefix: &str, report: &mut Report<'_>) -> Option<OrganizationNode> {
+fn unit(
+    node: &Node<'_>,
+    what: &'static str,
+    prefix: &str,
+    report: &mut Report<'_>,
+) -> Option<OrganizationNode> {
     let fields = Fields::of(node, what, &UNIT_MEMBERS, &IGNORED, report)?;
     let id = fields.required_text("Id", report);
     if let Some(id) = id.filter(|id| !id.value.starts_with(prefix)) {

@@ -50,10 +50,19 @@ pub(super) fn block(node: &Node<'_>, scope: Scope, report: &mut Report<'_>) -> V
     conditions
 }
 
-fn operator_block(member: &Member<'_>, scope: Scope, conditions: &mut Vec<Condition>, report: &mut Report<'_>) {
+fn operator_block(
+    member: &Member<'_>,
+    scope: Scope,
+    conditions: &mut Vec<Condition>,
+    report: &mut Report<'_>,
+) {
     let (name, span) = (&*member.name.value, member.name.span);
     let Value::Object(keys) = &member.node.value else {
-        let message = format!("the operator {} needs an object of keys, not {}", quoted(name), member.node.value.kind());
+        let message = format!(
+            "the operator {} needs an object of keys, not {}",
+            quoted(name),
+            member.node.value.kind()
+        );
         return report.error(Code::InvalidCondition, member.node.span, message);
     };
     let Some(written) = operator(name) else {
@@ -93,11 +102,13 @@ fn operator(name: &str) -> Option<Written> {
         }
         Some(_) => return None,
     };
-    let (base, if_exists, exact_end) = match rest.len().checked_sub(8).and_then(|at| rest.split_at_checked(at)) {
-        Some((base, end)) if end.eq_ignore_ascii_case("IfExists") => (base, true, end == "IfExists"),
-        _ => (rest, false, true),
-    };
-    let (written, operator, _) = Operator::TABLE.iter().find(|(known, ..)| known.eq_ignore_ascii_case(base))?;
+    let (base, if_exists, exact_end) =
+        match rest.len().checked_sub(8).and_then(|at| rest.split_at_checked(at)) {
+            Some((base, end)) if end.eq_ignore_ascii_case("IfExists") => (base, true, end == "IfExists"),
+            _ => (rest, false, true),
+        };
+    let (written, operator, _) =
+        Operator::TABLE.iter().find(|(known, ..)| known.eq_ignore_ascii_case(base))?;
     if if_exists && *operator == Operator::Null {
         return None;
     }
@@ -118,12 +129,16 @@ fn suggestion(name: &str) -> String {
     };
     let names: Vec<&str> = Operator::TABLE.iter().map(|(name, ..)| *name).collect();
     match closest(base, &names) {
-        Some("Null") if !end.is_empty() => "`Null` already tests whether the key is there; write `Null`".to_owned(),
+        Some("Null") if !end.is_empty() => {
+            "`Null` already tests whether the key is there; write `Null`".to_owned()
+        }
         Some(base) => {
             let colon = if start.is_some() { ":" } else { "" };
             format!("did you mean `{}{colon}{base}{end}`?", start.unwrap_or_default())
         }
-        None => "an operator is `[ForAllValues:|ForAnyValue:]Name[IfExists]`, such as `StringEquals`".to_owned(),
+        None => {
+            "an operator is `[ForAllValues:|ForAnyValue:]Name[IfExists]`, such as `StringEquals`".to_owned()
+        }
     }
 }
 
@@ -144,15 +159,24 @@ fn same_keys(keys: &[Member<'_>], report: &mut Report<'_>) {
     }
 }
 
-fn condition(member: &Member<'_>, written: Written, scope: Scope, report: &mut Report<'_>) -> Option<Condition> {
+fn condition(
+    member: &Member<'_>,
+    written: Written,
+    scope: Scope,
+    report: &mut Report<'_>,
+) -> Option<Condition> {
     let Written { operator, qualifier, if_exists, .. } = written;
     let (key, span) = (&*member.name.value, member.name.span);
     key_form(key, span, report);
     let values = values(&member.node, key, report)?;
     let wildcards = matches!(
         operator,
-        Operator::StringLike | Operator::StringNotLike | Operator::ArnEquals | Operator::ArnLike
-            | Operator::ArnNotEquals | Operator::ArnNotLike
+        Operator::StringLike
+            | Operator::StringNotLike
+            | Operator::ArnEquals
+            | Operator::ArnLike
+            | Operator::ArnNotEquals
+            | Operator::ArnNotLike
     );
     for value in &values {
         value_form(value, operator, scope, report);
@@ -184,13 +208,18 @@ fn values(node: &Node<'_>, key: &str, report: &mut Report<'_>) -> Option<Vec<Spa
         _ => std::slice::from_ref(node),
     };
     if elements.is_empty() {
-        report.strict(Code::EmptyValues, node.span, format!("the condition key {} has no value", quoted(key)));
+        report.strict(
+            Code::EmptyValues,
+            node.span,
+            format!("the condition key {} has no value", quoted(key)),
+        );
     }
     let mut values = Vec::with_capacity(elements.len());
     let mut wrong = false;
     let mut mixed = false;
     for element in elements {
-        mixed |= elements.first().is_some_and(|first| discriminant(&first.value) != discriminant(&element.value));
+        mixed |=
+            elements.first().is_some_and(|first| discriminant(&first.value) != discriminant(&element.value));
         match scalar(element, key, report) {
             Some(value) => values.push(Spanned { value, span: element.span }),
             None => wrong = true,
@@ -221,7 +250,11 @@ fn scalar(node: &Node<'_>, key: &str, report: &mut Report<'_>) -> Option<String>
             None
         }
         other => {
-            let message = format!("a value of {} must be a string, boolean or number, not {}", quoted(key), other.kind());
+            let message = format!(
+                "a value of {} must be a string, boolean or number, not {}",
+                quoted(key),
+                other.kind()
+            );
             report.error(Code::InvalidCondition, node.span, message);
             None
         }

@@ -68,7 +68,9 @@ pub(super) fn action(entry: &Spanned<String>, scope: Scope, report: &mut Report<
         let message = format!("the action {} must have the form `vendor:name`", quoted(text));
         return report.error(Code::InvalidAction, span, message);
     }
-    if !vendor.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.') && text != "*:*" {
+    if !vendor.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+        && text != "*:*"
+    {
         vendor_characters(text, vendor, span, report);
     }
     if memchr(b'$', name.as_bytes()).is_some() && name.contains("${") {
@@ -103,7 +105,12 @@ fn trust_action(vendor: &str, name: &str, span: Span, report: &mut Report<'_>) {
     let known = TRUST_ACTIONS.iter().any(|action| glob(folded.as_bytes(), action));
     if !vendor.eq_ignore_ascii_case("sts") || !known {
         let message = "a trust policy has only actions that assume a role".to_owned();
-        report.strict_with(Code::TrustAction, span, message, "write `sts:AssumeRole` or one of its relatives");
+        report.strict_with(
+            Code::TrustAction,
+            span,
+            message,
+            "write `sts:AssumeRole` or one of its relatives",
+        );
     }
 }
 
@@ -209,9 +216,14 @@ fn service_form(parts: [&str; 6], span: Span, report: &mut Report<'_>) {
     let [_, _, service, region, _, tail] = parts;
     let wrong = match service {
         "iam" => {
-            let starts = tail.starts_with(['*', '$']) || IAM_RESOURCES.iter().any(|start| tail.starts_with(start));
+            let starts =
+                tail.starts_with(['*', '$']) || IAM_RESOURCES.iter().any(|start| tail.starts_with(start));
             let regional = !region.is_empty() && region != "*";
-            if regional { Some("an IAM ARN has no region") } else { (!starts).then_some("IAM has no such resource") }
+            if regional {
+                Some("an IAM ARN has no region")
+            } else {
+                (!starts).then_some("IAM has no such resource")
+            }
         }
         "s3" if !matches!(region, "" | "*") && !tail.starts_with("accesspoint/") => {
             Some("the ARN of a bucket or object has no region")

@@ -48,7 +48,12 @@ pub(super) fn entries(
     (!entries.is_empty()).then_some(entries)
 }
 
-fn of_member(member: &Member<'_>, kind: PolicyType, entries: &mut Vec<PrincipalEntry>, report: &mut Report<'_>) {
+fn of_member(
+    member: &Member<'_>,
+    kind: PolicyType,
+    entries: &mut Vec<PrincipalEntry>,
+    report: &mut Report<'_>,
+) {
     let name = &*member.name.value;
     if !MEMBERS.contains(&name) {
         return report.unknown(Code::InvalidPrincipal, member.name.span, name, "a principal", &MEMBERS);
@@ -171,7 +176,8 @@ fn aws_arn(text: &str, span: Span, report: &mut Report<'_>) -> Option<PrincipalE
 fn is_host(text: &str) -> bool {
     text.contains('.')
         && text.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         })
 }
 
@@ -179,7 +185,11 @@ fn service(text: &str, span: Span, report: &mut Report<'_>) -> PrincipalEntry {
     if is_host(text) {
         return PrincipalEntry::Service(text.to_owned());
     }
-    let why = if text.contains(['*', '?']) { "has a wildcard" } else { "is not a service such as `ec2.amazonaws.com`" };
+    let why = if text.contains(['*', '?']) {
+        "has a wildcard"
+    } else {
+        "is not a service such as `ec2.amazonaws.com`"
+    };
     inert(Code::ServicePrincipal, text, span, why, report)
 }
 
@@ -194,7 +204,8 @@ fn federated(text: &str, span: Span, report: &mut Report<'_>) -> PrincipalEntry 
     let named = ["saml-provider/", "oidc-provider/"]
         .iter()
         .any(|word| tail.strip_prefix(word).is_some_and(|name| !name.is_empty()));
-    let form = count == 6 && scheme == "arn" && service == "iam" && !partition.is_empty() && region.is_empty();
+    let form =
+        count == 6 && scheme == "arn" && service == "iam" && !partition.is_empty() && region.is_empty();
     if form && is_account(account) && named {
         return PrincipalEntry::Federated(text.to_owned());
     }

@@ -1,0 +1,46 @@
+//! Amazon Resource Names: six components, split at the first five colons (semantics.md M-12).
+
+/// A borrowed ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arn<'a> {
+    pub(crate) partition: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) account: &'a str,
+    /// Everything after the fifth colon.
+    pub(crate) resource: &'a str,
+    /// Everything before the fifth colon.
+    pub(crate) prefix: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Six components, the first of them `arn`.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let scheme = parts.next()?;
+        let (partition, service) = (parts.next()?, parts.next()?);
+        let (_region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        if !scheme.eq_ignore_ascii_case("arn") {
+            return None;
+        }
+        let prefix = text.get(..text.len() - resource.len() - 1)?;
+        Some(Self { partition, service, account, resource, prefix })
+    }
+}
+
+/// Exactly 12 digits (I-5).
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The partitions AWS runs (G-27).
+pub(crate) fn is_aws_partition(partition: &str) -> bool {
+    matches!(
+        partition,
+        "aws" | "aws-cn" | "aws-us-gov" | "aws-iso" | "aws-iso-b" | "aws-iso-e" | "aws-iso-f" | "aws-eusc"
+    )
+}
+
+/// The last path element of an ARN's resource part: the name.
+pub(crate) fn name_of(resource: &str) -> &str {
+    resource.rsplit('/').next().unwrap_or(resource)
+}

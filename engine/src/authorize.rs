@@ -1,0 +1,206 @@
+//! The decision procedure, in the order of semantics.md E-5: the only file that combines layers.
+//!
+//! Deciding cannot fail, takes no lock, and reads one immutable policy set.
+
+mod exception;
+mod layers;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::arn::is_aws_partition;
+use crate::compile::PolicySet;
+use crate::decision::{Decision, Layer, Reason, StatementRef};
+use crate::evaluate::Evaluation;
+use crate::policy::Effect;
+use crate::request::{Principal, Request, Target};
+pub(crate) use layers::{Grants, Layers, Scope};
+
+impl PolicySet {
+    /// Answers one request.
+    #[must_use]
+    pub fn authorize<'a>(&'a self, request: &'a Request<'a>) -> Decision<'a> {
+        let evaluation = Evaluation::new(self, request);
+        let layers = Layers::of(&evaluation);
+        let verdict = decide(&evaluation, &layers);
+        conclude(&evaluation, verdict)
+    }
+}
+
+/// What the procedure concludes, before it is written down.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    Allow(Layer, SmallVec<[StatementRef<'a>; 2]>),
+    ExplicitDeny(StatementRef<'a>, SmallVec<[&'a str; 4]>),
+    ImplicitDeny(Layer),
+}
+
+/// E-5, step by step.
+pub(crate) fn decide<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>) -> Verdict<'a> {
+    if exception::always_allowed(evaluation) {
+        return Verdict::Allow(Layer::Identity, smallvec![]);
+    }
+    // 1: an explicit deny in any layer decides.
+    for scope in layers.all() {
+        if let Some(denied) = scope.find_deny(evaluation) {
+            return denied;
+        }
+    }
+    if let Some(layer) = exception::never_allowed(evaluation, layers) {
+        return Verdict::ImplicitDeny(layer);
+    }
+    // 2, 3, 4: pure filters.
+    let filters = layers.rcp.iter().chain(&layers.scp).chain(&layers.endpoint);
+    for scope in filters {
+        if scope.find_allow(evaluation).is_none() {
+            return Verdict::ImplicitDeny(scope.layer);
+        }
+    }
+    let grants = layers.grants(evaluation);
+    // 5: callers without an account depend on the resource policy alone.
+    let Some(account) = evaluation.request.principal.account() else {
+        return match grants.direct {
+            Some(statement) => Verdict::Allow(layers.resource_layer, smallvec![statement]),
+            None => Verdict::ImplicitDeny(layers.resource_layer),
+        };
+    };
+    // 6: another account needs both sides; so does a source identity (T-10).
+    let both_sides = &*evaluation.request.action == "sts:setsourceidentity" && evaluation.is_trust;
+    if evaluation.resource_account != Some(account) || both_sides {
+        return across(evaluation, layers, &grants);
+    }
+    within(evaluation, layers, &grants)
+}
+
+/// E-5 steps 7 to 14: one account.
+fn within<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>, grants: &Grants<'a>) -> Verdict<'a> {
+    if let Some(statement) = grants.direct {
+        return Verdict::Allow(layers.resource_layer, smallvec![statement]);
+    }
+    if let Some(statement) = grants.role_like
+        && layers.boundary_allows(evaluation)
+        && layers.session_allows(evaluation)
+    {
+        return Verdict::Allow(layers.resource_layer, smallvec![statement]);
+    }
+    let mut statements: SmallVec<[StatementRef<'a>; 2]> = SmallVec::new();
+    if layers.is_delegating {
+        // 9, 10: the resource policy must open the door; to root a grant to the account is direct.
+        match grants.account {
+            Some(statement) => statements.push(statement),
+            None => return Verdict::ImplicitDeny(layers.resource_layer),
+        }
+    }
+    match principal_side(evaluation, layers) {
+        Ok(granted) => {
+            statements.extend(granted);
+            Verdict::Allow(Layer::Identity, statements)
+        }
+        Err(layer) => Verdict::ImplicitDeny(layer),
+    }
+}
+
+/// the principal's side and the resource's side must both allow.
+fn across<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>, grants: &Grants<'a>) -> Verdict<'a> {
+    let granted = match principal_side(evaluation, layers) {
+        Ok(granted) => granted,
+        Err(layer) => return Verdict::ImplicitDeny(layer),
+    };
+    match grants.any() {
+        Some(statement) if same_partition(evaluation) => {
+            let mut statements: SmallVec<[StatementRef<'a>; 2]> = granted.into_iter().collect();
+            statements.push(statement);
+            Verdict::Allow(layers.resource_layer, statements)
+        }
+        _ => Verdict::ImplicitDeny(layers.resource_layer),
+    }
+}
+
+/// E-8: identity policies, boundary and session policies, each of which must allow. Root has none of them (E-11).
+fn principal_side<'a>(
+    evaluation: &Evaluation<'a>,
+    layers: &Layers<'a>,
+) -> Result<Option<StatementRef<'a>>, Layer> {
+    let mut granted = None;
+    if let Some(identity) = &layers.identity {
+        granted = Some(identity.find_allow(evaluation).ok_or(Layer::Identity)?);
+    }
+    if !layers.boundary_allows(evaluation) {
+        return Err(Layer::Boundary);
+    }
+    if !layers.session_allows(evaluation) {
+        return Err(Layer::Session);
+    }
+    Ok(granted)
+}
+
+/// X-1; partitions that AWS does not run are not compared.
+fn same_partition(evaluation: &Evaluation<'_>) -> bool {
+    let Target::Arn { arn, .. } = &evaluation.request.target else { return true };
+    let own = evaluation.request.input.principal.split(':').nth(1).unwrap_or_default();
+    own == arn.partition || !is_aws_partition(own) || !is_aws_partition(arn.partition)
+}
+
+/// Writes the verdict down; a request that ran out of steps is denied, whatever was found (fail closed).
+pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) -> Decision<'a> {
+    let missing = evaluation.missing.take();
+    let mut decision = match verdict {
+        Verdict::Allow(layer, statements) => Decision {
+            effect: Effect::Allow,
+            reason: Reason::Allowed,
+            layer,
+            statements,
+            missing_context_keys: SmallVec::new(),
+        },
+        Verdict::ExplicitDeny(statement, missing) => Decision {
+            effect: Effect::Deny,
+            reason: Reason::ExplicitDeny,
+            layer: statement.layer,
+            statements: smallvec![statement],
+            missing_context_keys: missing,
+        },
+        Verdict::ImplicitDeny(layer) => Decision {
+            effect: Effect::Deny,
+            reason: Reason::ImplicitDeny,
+            layer,
+            statements: SmallVec::new(),
+            missing_context_keys: missing,
+        },
+    };
+    if evaluation.steps.get() == 0 {
+        decision.effect = Effect::Deny;
+        decision.reason = Reason::EvaluationLimit;
+        decision.statements.clear();
+    }
+    decision
+}
+
+impl Decision<'_> {
+    /// The decision in AWS's words.
+    #[must_use]
+    pub fn message(&self, request: &Request<'_>) -> String {
+        let input = request.input();
+        let (principal, action, resource) = (input.principal, input.action, input.resource);
+        let who = match request.principal {
+            Principal::Anonymous => "Anonymous caller".to_owned(),
+            Principal::Service(name) => format!("Service: {name}"),
+            _ => format!("User: {principal}"),
+        };
+        let (article, policy) = match self.layer {
+            Layer::Identity => ("an", "identity-based policy"),
+            Layer::Resource => ("a", "resource-based policy"),
+            Layer::Boundary => ("a", "permissions boundary"),
+            Layer::Session => ("a", "session policy"),
+            Layer::Scp => ("a", "service control policy"),
+            Layer::Rcp => ("a", "resource control policy"),
+            Layer::Endpoint => ("a", "VPC endpoint policy"),
+            Layer::Trust => ("a", "role trust policy"),
+        };
+        let refused = format!("{who} is not authorized to perform: {action} on resource: {resource}");
+        match self.reason {
+            Reason::Allowed => format!("{who} is authorized to perform: {action} on resource: {resource}"),
+            Reason::ExplicitDeny => format!("{refused} with an explicit deny in {article} {policy}"),
+            Reason::ImplicitDeny => format!("{refused} because no {policy} allows the {action} action"),
+            Reason::EvaluationLimit => format!("{refused} because the evaluation took too many steps"),
+        }
+    }
+}

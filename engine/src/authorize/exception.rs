@@ -1,0 +1,78 @@
+//! Answers that AWS gives whatever the policies say (semantics.md E-40 to E-43, T-5).
+
+use super::Layers;
+use crate::decision::Layer;
+use crate::evaluate::Evaluation;
+use crate::request::Principal;
+
+/// E-40.
+pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
+    let request = evaluation.request;
+    match &*request.action {
+        "sts:getcalleridentity" => {
+            !matches!(request.principal, Principal::Anonymous | Principal::Provider { .. })
+        }
+        "sts:getsessiontoken" => {
+            matches!(request.principal, Principal::User { .. }) && request.input.session.is_none()
+        }
+        _ => false,
+    }
+}
+
+/// The layer that an implicit deny is reported in, when no policy could allow the call.
+pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) -> Option<Layer> {
+    let request = evaluation.request;
+    let (vendor, name) = request.action.split_once(':')?;
+    // T-5
+    let assumes = evaluation.is_trust && name.starts_with("assumerole");
+    if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
+        return Some(layers.resource_layer);
+    }
+    if limited_session(evaluation, vendor, name) {
+        return Some(Layer::Session);
+    }
+    is_aws_owned(evaluation.resource_text(), vendor, name).then_some(Layer::Identity)
+}
+
+/// E-43: what temporary credentials cannot call.
+fn limited_session(evaluation: &Evaluation<'_>, vendor: &str, name: &str) -> bool {
+    let session = evaluation.request.input.session.as_ref();
+    match evaluation.request.principal {
+        Principal::FederatedUser { .. } => {
+            vendor == "iam" || (vendor == "sts" && name != "getcalleridentity")
+        }
+        Principal::User { .. } => session.is_some_and(|session| {
+            let without_mfa = session.mfa_authenticated_at.is_none();
+            (vendor == "iam" && without_mfa)
+                || (vendor == "sts" && name != "assumerole" && name != "getcalleridentity")
+        }),
+        Principal::RoleSession { .. } | Principal::Role { .. } => {
+            vendor == "sts" && matches!(name, "getfederationtoken" | "getsessiontoken")
+        }
+        _ => false,
+    }
+}
+
+/// E-41: what only AWS changes.
+fn is_aws_owned(resource: &str, vendor: &str, name: &str) -> bool {
+    let part = resource.splitn(6, ':').nth(5).unwrap_or_default();
+    let account = resource.split(':').nth(4).unwrap_or_default();
+    match vendor {
+        "iam" if account == "aws" && part.starts_with("policy/") => matches!(
+            name,
+            "createpolicyversion"
+                | "deletepolicy"
+                | "deletepolicyversion"
+                | "setdefaultpolicyversion"
+                | "tagpolicy"
+                | "untagpolicy"
+        ),
+        "iam" if part.starts_with("role/aws-reserved/") => {
+            !name.starts_with("get") && !name.starts_with("list") && name != "passrole"
+        }
+        "kms" => {
+            matches!(name, "createalias" | "updatealias" | "deletealias") && part.starts_with("alias/aws/")
+        }
+        _ => false,
+    }
+}

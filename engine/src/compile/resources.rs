@@ -1,0 +1,83 @@
+//! The resource directory: which entries bear on a resource.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use super::Tags;
+use crate::pattern::{Matched, Pattern, Resolve};
+
+/// An entry of `ResourceDetailList`.
+#[derive(Debug)]
+pub(crate) struct ResourceEntry {
+    pub(crate) owner: Option<Box<str>>,
+    /// Index of the view of its policy.
+    pub(crate) policy: Option<u32>,
+    /// Folded keys and values; `None` when the entry does not say.
+    pub(crate) tags: Option<Tags>,
+    pub(crate) delegating: bool,
+}
+
+/// All entries, found by exact text or by the start of a pattern.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceIndex {
+    pub(crate) entries: Vec<ResourceEntry>,
+    exact: HashMap<Box<str>, Vec<u32>>,
+    /// Patterns by the text up to their first wildcard, cut at [`BUCKET_BYTES`].
+    prefixed: HashMap<Box<str>, Vec<(Pattern, u32)>>,
+    /// Patterns whose text before the first wildcard is shorter than [`BUCKET_BYTES`].
+    others: Vec<(Pattern, u32)>,
+}
+
+/// Bytes by which patterns are grouped: enough to tell services and accounts or bucket names apart.
+const BUCKET_BYTES: usize = 24;
+
+/// Patterns of resource entries have no variables; steps are the evaluation's, so that running out fails closed.
+struct Plain<'s> {
+    steps: &'s Cell<u32>,
+}
+
+impl Resolve for Plain<'_> {
+    fn variable(&self, _: u32) -> Option<&str> {
+        None
+    }
+
+    fn steps(&self) -> &Cell<u32> {
+        self.steps
+    }
+}
+
+impl ResourceIndex {
+    pub(crate) fn add(&mut self, entry: ResourceEntry, patterns: impl Iterator<Item = String>) {
+        let index = self.entries.len() as u32;
+        self.entries.push(entry);
+        for text in patterns {
+            let wildcard = text.find(['*', '?']).unwrap_or(text.len());
+            if wildcard == text.len() {
+                self.exact.entry(text.into()).or_default().push(index);
+            } else if let Some(start) = text.get(..BUCKET_BYTES).filter(|_| wildcard >= BUCKET_BYTES) {
+                let pattern = Pattern::without_variables(&text);
+                self.prefixed.entry(start.into()).or_default().push((pattern, index));
+            } else {
+                self.others.push((Pattern::without_variables(&text), index));
+            }
+        }
+    }
+
+    /// The entries whose pattern matches, in the order of their definition.
+    pub(crate) fn find(&self, resource: &str, steps: &Cell<u32>) -> smallvec::SmallVec<[u32; 4]> {
+        let mut found: smallvec::SmallVec<[u32; 4]> = smallvec::SmallVec::new();
+        if self.entries.is_empty() {
+            return found;
+        }
+        found.extend(self.exact.get(resource).into_iter().flatten().copied());
+        let bucket = resource.get(..BUCKET_BYTES).and_then(|start| self.prefixed.get(start));
+        let plain = Plain { steps };
+        let patterns = bucket.into_iter().flatten().chain(&self.others);
+        found.extend(
+            patterns.filter(|(p, _)| p.matches(resource, &plain) == Matched::Yes).map(|(_, index)| *index),
+        );
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}

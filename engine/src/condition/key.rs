@@ -1,0 +1,178 @@
+//! The condition keys the engine knows: type, valuedness and owner (semantics.md section 5).
+
+/// How a key's value reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are IAM's own")]
+pub enum KeyType {
+    String,
+    Arn,
+    Bool,
+    Date,
+    Numeric,
+    Ip,
+}
+
+/// What is known about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// How its value reads.
+    pub kind: KeyType,
+    /// Whether it holds a list (C-17).
+    pub multi_valued: bool,
+    /// Whether only the engine may set it (K-1).
+    pub engine_owned: bool,
+}
+
+const fn facts_of(kind: KeyType, multi_valued: bool, engine_owned: bool) -> KeyFacts {
+    KeyFacts { kind, multi_valued, engine_owned }
+}
+
+const CALLER: bool = false;
+const ENGINE: bool = true;
+const ONE: bool = false;
+const MANY: bool = true;
+
+/// Folded names with their facts; tag keys and provider keys are in [`facts`].
+const TABLE: &[(&str, KeyFacts)] = &[
+    ("aws:principalarn", facts_of(KeyType::Arn, ONE, ENGINE)),
+    ("aws:principalaccount", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:principalorgid", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:principalorgpaths", facts_of(KeyType::String, MANY, ENGINE)),
+    ("aws:principalisawsservice", facts_of(KeyType::Bool, ONE, ENGINE)),
+    ("aws:principalservicename", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:principalservicenameslist", facts_of(KeyType::String, MANY, ENGINE)),
+    ("aws:principaltype", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:userid", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:username", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:tokenissuetime", facts_of(KeyType::Date, ONE, ENGINE)),
+    ("aws:multifactorauthpresent", facts_of(KeyType::Bool, ONE, ENGINE)),
+    ("aws:multifactorauthage", facts_of(KeyType::Numeric, ONE, ENGINE)),
+    ("aws:sourceidentity", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:federatedprovider", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:currenttime", facts_of(KeyType::Date, ONE, ENGINE)),
+    ("aws:epochtime", facts_of(KeyType::Date, ONE, ENGINE)),
+    ("aws:resourceaccount", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:resourceorgid", facts_of(KeyType::String, ONE, ENGINE)),
+    ("aws:resourceorgpaths", facts_of(KeyType::String, MANY, ENGINE)),
+    ("aws:assumedroot", facts_of(KeyType::Bool, ONE, CALLER)),
+    ("aws:chatbotsourcearn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("aws:ec2instancesourcevpc", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:ec2instancesourceprivateipv4", facts_of(KeyType::Ip, ONE, CALLER)),
+    ("ec2:roledelivery", facts_of(KeyType::Numeric, ONE, CALLER)),
+    ("ec2:sourceinstancearn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("lambda:sourcefunctionarn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("ssm:sourceinstancearn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("aws:sourceip", facts_of(KeyType::Ip, ONE, CALLER)),
+    ("aws:sourcevpc", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:sourcevpcarn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("aws:sourcevpce", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:vpcsourceip", facts_of(KeyType::Ip, ONE, CALLER)),
+    ("aws:vpceaccount", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:vpceorgid", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:vpceorgpaths", facts_of(KeyType::String, MANY, CALLER)),
+    ("aws:securetransport", facts_of(KeyType::Bool, ONE, CALLER)),
+    ("aws:requestedregion", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:useragent", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:referer", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:tagkeys", facts_of(KeyType::String, MANY, CALLER)),
+    ("aws:calledvia", facts_of(KeyType::String, MANY, CALLER)),
+    ("aws:calledviafirst", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:calledvialast", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:viaawsservice", facts_of(KeyType::Bool, ONE, CALLER)),
+    ("aws:sourcearn", facts_of(KeyType::Arn, ONE, CALLER)),
+    ("aws:sourceaccount", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:sourceorgid", facts_of(KeyType::String, ONE, CALLER)),
+    ("aws:sourceorgpaths", facts_of(KeyType::String, MANY, CALLER)),
+    ("sts:externalid", facts_of(KeyType::String, ONE, CALLER)),
+    ("sts:rolesessionname", facts_of(KeyType::String, ONE, CALLER)),
+    ("sts:sourceidentity", facts_of(KeyType::String, ONE, CALLER)),
+    ("sts:transitivetagkeys", facts_of(KeyType::String, MANY, CALLER)),
+    ("sts:requestcontextproviders", facts_of(KeyType::Arn, MANY, CALLER)),
+    ("sts:durationseconds", facts_of(KeyType::Numeric, ONE, CALLER)),
+    ("saml:cn", facts_of(KeyType::String, MANY, CALLER)),
+    ("saml:edupersonaffiliation", facts_of(KeyType::String, MANY, CALLER)),
+];
+
+/// What the engine knows about a folded key; `None` for keys of services and of users.
+#[must_use]
+pub fn facts(folded: &str) -> Option<KeyFacts> {
+    if let Some((_, facts)) = TABLE.iter().find(|(name, _)| *name == folded) {
+        return Some(*facts);
+    }
+    if folded.starts_with("aws:principaltag/") {
+        return Some(facts_of(KeyType::String, ONE, ENGINE));
+    }
+    if folded.starts_with("aws:resourcetag/") || folded.starts_with("aws:requesttag/") {
+        return Some(facts_of(KeyType::String, ONE, CALLER));
+    }
+    // The `amr` claim of an OIDC provider is a list (K-11).
+    folded.ends_with(":amr").then_some(facts_of(KeyType::String, MANY, CALLER))
+}
+
+/// Where the value of a key comes from when the engine derives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Derived {
+    PrincipalArn,
+    PrincipalAccount,
+    PrincipalOrgId,
+    PrincipalOrgPaths,
+    PrincipalIsAwsService,
+    PrincipalServiceName,
+    PrincipalServiceNames,
+    PrincipalType,
+    UserId,
+    UserName,
+    TokenIssueTime,
+    MfaPresent,
+    MfaAge,
+    SourceIdentity,
+    FederatedProvider,
+    CurrentTime,
+    EpochTime,
+    ResourceAccount,
+    ResourceOrgId,
+    ResourceOrgPaths,
+    ViaAwsService,
+    /// Folded tag key.
+    PrincipalTag(Box<str>),
+    /// Folded tag key.
+    ResourceTag(Box<str>),
+    /// The caller supplies it.
+    No,
+}
+
+impl Derived {
+    pub(crate) fn of(folded: &str) -> Self {
+        if let Some(tag) = folded.strip_prefix("aws:principaltag/") {
+            return Self::PrincipalTag(tag.into());
+        }
+        let tag = folded.strip_prefix("aws:resourcetag/").or_else(|| folded.strip_prefix("iam:resourcetag/"));
+        if let Some(tag) = tag {
+            return Self::ResourceTag(tag.into());
+        }
+        match folded {
+            "aws:principalarn" => Self::PrincipalArn,
+            "aws:principalaccount" => Self::PrincipalAccount,
+            "aws:principalorgid" => Self::PrincipalOrgId,
+            "aws:principalorgpaths" => Self::PrincipalOrgPaths,
+            "aws:principalisawsservice" => Self::PrincipalIsAwsService,
+            "aws:principalservicename" => Self::PrincipalServiceName,
+            "aws:principalservicenameslist" => Self::PrincipalServiceNames,
+            "aws:principaltype" => Self::PrincipalType,
+            "aws:userid" => Self::UserId,
+            "aws:username" => Self::UserName,
+            "aws:tokenissuetime" => Self::TokenIssueTime,
+            "aws:multifactorauthpresent" => Self::MfaPresent,
+            "aws:multifactorauthage" => Self::MfaAge,
+            "aws:sourceidentity" => Self::SourceIdentity,
+            "aws:federatedprovider" => Self::FederatedProvider,
+            "aws:currenttime" => Self::CurrentTime,
+            "aws:epochtime" => Self::EpochTime,
+            "aws:resourceaccount" => Self::ResourceAccount,
+            "aws:resourceorgid" => Self::ResourceOrgId,
+            "aws:resourceorgpaths" => Self::ResourceOrgPaths,
+            "aws:viaawsservice" => Self::ViaAwsService,
+            _ => Self::No,
+        }
+    }
+}

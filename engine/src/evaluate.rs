@@ -1,0 +1,257 @@
+//! One request against one statement: the facts of the request, and whether each part of a statement matches.
+//!
+//! Knows nothing of how layers combine; that is `authorize`.
+
+mod condition;
+mod facts;
+mod principal;
+
+use std::cell::{Cell, OnceCell, RefCell};
+
+use smallvec::SmallVec;
+
+use crate::compile::pool::{Actions, ArnPrefix, Pool, ResourcePattern, Resources, Statement};
+use crate::compile::resources::ResourceEntry;
+use crate::compile::{Identity, PolicySet};
+use crate::limit;
+use crate::pattern::{Matched, Pattern, Resolve};
+use crate::policy::Effect;
+use crate::request::{Principal, Request, Target, Value};
+pub(crate) use principal::Class;
+
+/// The state of one evaluation: facts derived from the directory, and what is learned on the way.
+#[derive(Debug)]
+pub(crate) struct Evaluation<'a> {
+    pub(crate) set: &'a PolicySet,
+    pub(crate) request: &'a Request<'a>,
+    /// The user or role whose policies apply; for a federated user the issuing user.
+    pub(crate) identity: Option<&'a Identity>,
+    /// ARN of whoever called GetFederationToken.
+    pub(crate) issuer: Option<&'a str>,
+    /// Who owns the resource.
+    pub(crate) resource_account: Option<&'a str>,
+    /// The entries of the resource directory that match.
+    pub(crate) resource_entries: SmallVec<[&'a ResourceEntry; 4]>,
+    /// The role or user of the directory that is the resource.
+    pub(crate) resource_identity: Option<&'a Identity>,
+    /// Whether the resource policy in question is a trust policy.
+    pub(crate) is_trust: bool,
+    pub(crate) steps: Cell<u32>,
+    pub(crate) missing: RefCell<SmallVec<[&'a str; 4]>>,
+    texts: facts::Texts,
+}
+
+/// Resolves the variables of one pool.
+struct Variables<'e, 'a> {
+    evaluation: &'e Evaluation<'a>,
+    pool: &'e Pool,
+}
+
+impl Resolve for Variables<'_, '_> {
+    fn variable(&self, index: u32) -> Option<&str> {
+        let variable = self.pool.variables.get(index as usize)?;
+        let key = self.pool.keys.get(variable.key as usize)?;
+        match self.evaluation.lookup(key) {
+            // V-13: an empty value is as good as none.
+            None | Some(Value::One("")) => variable.default.as_deref(),
+            Some(Value::One(text)) => Some(text),
+            // V-5: a multi-valued key does not resolve, default or not.
+            Some(Value::ListOfOne(_) | Value::List(_)) => None,
+        }
+    }
+
+    fn steps(&self) -> &Cell<u32> {
+        &self.evaluation.steps
+    }
+}
+
+/// Which part of a statement failed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Principal,
+    Action,
+    Resource,
+    Condition,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Derives everything that the directory knows about the principal and the resource.
+    pub(crate) fn new(set: &'a PolicySet, request: &'a Request<'a>) -> Self {
+        let session = request.input.session.as_ref();
+        let issuer = session.and_then(|session| session.issuer);
+        let identity = match request.principal {
+            Principal::User { arn, .. } => set.users.get(arn),
+            Principal::RoleSession { account, role_name, .. } => set.role(account, role_name),
+            Principal::Role { account, arn } => set
+                .role(account, crate::arn::name_of(arn))
+                .filter(|role| principal::same_role(&role.arn, arn)),
+            Principal::FederatedUser { account, name, .. } => match issuer {
+                Some(issuer) => set.users.get(issuer),
+                None => set.user_named(account, name),
+            },
+            _ => None,
+        };
+        let issuer = issuer.or_else(|| match request.principal {
+            Principal::FederatedUser { .. } => identity.map(|user| &*user.arn),
+            _ => None,
+        });
+        let mut evaluation = Self {
+            set,
+            request,
+            identity,
+            issuer,
+            resource_account: None,
+            resource_entries: SmallVec::new(),
+            resource_identity: None,
+            is_trust: false,
+            steps: Cell::new(limit::EVALUATION_STEPS_MAX),
+            missing: RefCell::new(SmallVec::new()),
+            texts: facts::Texts { cells: [const { OnceCell::new() }; 7] },
+        };
+        evaluation.find_resource();
+        evaluation
+    }
+
+    fn find_resource(&mut self) {
+        let (request, set) = (self.request, self.set);
+        let mut arn_account = None;
+        if let Target::Arn { text, arn, .. } = &request.target {
+            arn_account = Some(arn.account).filter(|account| crate::arn::is_account(account));
+            if arn.service.eq_ignore_ascii_case("iam") {
+                let name = crate::arn::name_of(arn.resource);
+                if arn.resource.starts_with("role/") {
+                    let role = set.role(arn.account, name);
+                    self.resource_identity = role.filter(|role| principal::same_role(&role.arn, text));
+                    self.is_trust = is_trust_action(&request.action);
+                } else if arn.resource.starts_with("user/") {
+                    self.resource_identity = set.users.get(*text);
+                }
+            }
+            if !self.is_trust {
+                let found = set.resources.find(text, &self.steps);
+                self.resource_entries =
+                    found.iter().filter_map(|at| set.resources.entries.get(*at as usize)).collect();
+            }
+        }
+        let owner = self.resource_entries.iter().find_map(|entry| entry.owner.as_deref());
+        let given = request.input.resource_account;
+        self.resource_account = given.or(owner).or(arn_account).or_else(|| request.principal.account());
+    }
+
+    /// Whether action, resource and condition match (M-28).
+    pub(crate) fn matches(&self, pool: &'a Pool, statement: &Statement) -> bool {
+        self.action_matches(pool, statement)
+            && self.resource_matches(pool, statement)
+            && self.conditions_match(pool, statement)
+    }
+
+    /// The first part that fails, principal apart.
+    pub(crate) fn failing_part(&self, pool: &'a Pool, statement: &Statement) -> Option<Part> {
+        if !self.action_matches(pool, statement) {
+            Some(Part::Action)
+        } else if !self.resource_matches(pool, statement) {
+            Some(Part::Resource)
+        } else if !self.conditions_match(pool, statement) {
+            Some(Part::Condition)
+        } else {
+            None
+        }
+    }
+
+    fn action_matches(&self, pool: &Pool, statement: &Statement) -> bool {
+        let Some(actions) = pool.actions.get(statement.actions as usize) else { return false };
+        self.listed(pool, actions) != actions.negated
+    }
+
+    /// Whether an entry of the action element matches (M-4 to M-7).
+    fn listed(&self, pool: &Pool, actions: &Actions) -> bool {
+        let action = &*self.request.action;
+        if actions.any || actions.literals.binary_search_by(|literal| (**literal).cmp(action)).is_ok() {
+            return true;
+        }
+        if actions.globs.is_empty() && actions.any_vendor.is_empty() {
+            return false;
+        }
+        let (vendor, name) = action.split_at_checked(self.request.vendor_length).unwrap_or_default();
+        let variables = Variables { evaluation: self, pool };
+        let yes = |pattern: &Pattern, text| pattern.matches(text, &variables) == Matched::Yes;
+        actions.globs.iter().any(|(of, pattern)| **of == *vendor && yes(pattern, name))
+            || actions.any_vendor.iter().any(|(of, pattern)| yes(of, vendor) && yes(pattern, name))
+    }
+
+    fn resource_matches(&self, pool: &'a Pool, statement: &Statement) -> bool {
+        // G-51: without the element the statement is about the resource that carries the policy.
+        let Some(resources) = statement.resources.and_then(|at| pool.resources.get(at as usize)) else {
+            return true;
+        };
+        let (allow, negated) = (statement.effect == Effect::Allow, resources.negated);
+        if resources.has_variables && allow && self.has_unresolved(pool, resources) && negated {
+            return false; // V-12
+        }
+        // M-19: where matching more grants less, either reading of a prefix star will do.
+        let wide = allow == negated;
+        let variables = Variables { evaluation: self, pool };
+        let listed = resources.entries.iter().any(|entry| self.entry_matches(entry, wide, &variables));
+        listed != negated
+    }
+
+    /// Whether a variable of the element has no value; notes its key as missing.
+    fn has_unresolved(&self, pool: &'a Pool, resources: &Resources) -> bool {
+        let variables = Variables { evaluation: self, pool };
+        let mut unresolved = false;
+        for entry in &resources.entries {
+            let ResourcePattern::Arn { resource, .. } = entry else { continue };
+            for index in resource.variables().filter(|index| variables.variable(*index).is_none()) {
+                unresolved = true;
+                let variable = pool.variables.get(index as usize);
+                if let Some(key) = variable.and_then(|variable| pool.keys.get(variable.key as usize)) {
+                    self.note_missing(&key.written);
+                }
+            }
+        }
+        unresolved
+    }
+
+    fn entry_matches(&self, entry: &ResourcePattern, wide: bool, variables: &Variables<'_, 'a>) -> bool {
+        let ResourcePattern::Arn { prefix, resource, whole } = entry else {
+            return matches!(entry, ResourcePattern::Any);
+        };
+        // M-25: a specific ARN says nothing about an action without resources.
+        let Target::Arn { text, folded_prefix, arn } = &self.request.target else { return false };
+        let prefix_matches = match prefix {
+            ArnPrefix::Exact(exact) => **exact == **folded_prefix,
+            ArnPrefix::Segments(segments) => segments
+                .iter()
+                .zip(folded_prefix.split(':'))
+                .all(|(pattern, segment)| pattern.matches(segment, variables) == Matched::Yes),
+        };
+        if prefix_matches && resource.matches(arn.resource, variables) == Matched::Yes {
+            return true;
+        }
+        let Some(whole) = whole.as_ref().filter(|_| wide) else { return false };
+        if **folded_prefix == *arn.prefix {
+            return whole.matches(text, variables) == Matched::Yes;
+        }
+        whole.matches(&format!("{folded_prefix}:{}", arn.resource), variables) == Matched::Yes
+    }
+
+    pub(crate) fn note_missing(&self, key: &'a str) {
+        let mut missing = self.missing.borrow_mut();
+        if !missing.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+            missing.push(key);
+        }
+    }
+}
+
+/// The actions that a trust policy answers (G-53).
+fn is_trust_action(action: &str) -> bool {
+    matches!(
+        action,
+        "sts:assumerole"
+            | "sts:assumerolewithsaml"
+            | "sts:assumerolewithwebidentity"
+            | "sts:tagsession"
+            | "sts:setsourceidentity"
+            | "sts:setcontext"
+    )
+}

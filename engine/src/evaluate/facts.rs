@@ -1,0 +1,199 @@
+//! The value of a condition key in this request: sent by the caller, or derived from principal, session, clock,
+//! organization and resource directory (semantics.md section 5).
+
+use std::cell::OnceCell;
+
+use super::Evaluation;
+use crate::compile::pool::Key;
+use crate::compile::{seconds_between, tag};
+use crate::condition::key::Derived;
+use crate::request::{OwnedKeys, Principal, Session, Target, Value};
+
+/// Texts that are composed when first asked for.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) cells: [OnceCell<String>; 7],
+}
+
+/// Indexes of [`Texts`].
+const PRINCIPAL_ARN: usize = 0;
+const USER_ID: usize = 1;
+const ISSUE_TIME: usize = 2;
+const MFA_AGE: usize = 3;
+const CURRENT_TIME: usize = 4;
+const EPOCH_TIME: usize = 5;
+
+impl<'a> Evaluation<'a> {
+    /// The value of a key; `None` when the request lacks it.
+    pub(crate) fn lookup<'e>(&'e self, key: &Key) -> Option<Value<'e>> {
+        let sent = || self.request.context_value(key.hash, &key.folded);
+        match &key.derived {
+            Derived::No => sent(),
+            Derived::ViaAwsService => sent().or(Some(Value::One("false"))),
+            Derived::ResourceTag(name) => match self.resource_tags() {
+                Some(tags) => tag(tags, name).map(Value::One),
+                None => sent(),
+            },
+            derived if self.request.input.owned_keys == OwnedKeys::Override => {
+                sent().or_else(|| self.derive(derived))
+            }
+            derived => self.derive(derived),
+        }
+    }
+
+    /// The tags of the resource, when the directory knows them.
+    fn resource_tags(&self) -> Option<&[(Box<str>, Box<str>)]> {
+        let of_identity = self.resource_identity.map(|identity| &*identity.tags);
+        of_identity.or_else(|| self.resource_entries.iter().find_map(|entry| entry.tags.as_deref()))
+    }
+
+    fn text<'e>(&'e self, cell: usize, compose: impl FnOnce() -> Option<String>) -> Option<Value<'e>> {
+        let cell = self.texts.cells.get(cell)?;
+        if cell.get().is_none() {
+            let _ = cell.set(compose()?);
+        }
+        cell.get().map(|text| Value::One(text))
+    }
+
+    fn session(&self) -> Option<&Session<'a>> {
+        self.request.input.session.as_ref()
+    }
+
+    fn derive<'e>(&'e self, derived: &Derived) -> Option<Value<'e>> {
+        let principal = self.request.principal;
+        let organization = self.set.organization.as_ref();
+        let path_of =
+            |account: Option<&str>| organization.and_then(|organization| organization.path(account?));
+        match derived {
+            Derived::PrincipalArn => self.principal_arn(),
+            Derived::PrincipalAccount => match principal {
+                Principal::Anonymous => Some(Value::One("anonymous")),
+                _ => principal.account().map(Value::One),
+            },
+            Derived::PrincipalOrgId => path_of(principal.account())
+                .and(organization)
+                .map(|organization| Value::One(&organization.id)),
+            Derived::PrincipalOrgPaths => path_of(principal.account()).map(Value::ListOfOne),
+            Derived::PrincipalIsAwsService => match principal {
+                Principal::Anonymous | Principal::Provider { .. } => None,
+                Principal::Service(_) => Some(Value::One("true")),
+                _ => Some(Value::One("false")),
+            },
+            Derived::PrincipalServiceName => match principal {
+                Principal::Service(name) => Some(Value::One(name)),
+                _ => None,
+            },
+            Derived::PrincipalServiceNames => match principal {
+                Principal::Service(name) => Some(Value::ListOfOne(name)),
+                _ => None,
+            },
+            Derived::PrincipalType => self.principal_type(),
+            Derived::UserId => self.user_id(),
+            Derived::UserName => match principal {
+                Principal::User { arn, .. } => Some(Value::One(crate::arn::name_of(arn))),
+                _ => None,
+            },
+            Derived::PrincipalTag(name) => self.principal_tag(name),
+            Derived::ResourceAccount => self.resource_account.map(Value::One),
+            Derived::ResourceOrgId => path_of(self.resource_account)
+                .and(organization)
+                .map(|organization| Value::One(&organization.id)),
+            Derived::ResourceOrgPaths => path_of(self.resource_account).map(Value::ListOfOne),
+            Derived::CurrentTime => self.text(CURRENT_TIME, || Some(self.request.input.now.to_string())),
+            Derived::EpochTime => {
+                self.text(EPOCH_TIME, || Some(self.request.input.now.seconds().to_string()))
+            }
+            Derived::TokenIssueTime => {
+                self.text(ISSUE_TIME, || self.session()?.issued_at.map(|instant| instant.to_string()))
+            }
+            Derived::MfaPresent => self.mfa_present(),
+            Derived::MfaAge => self.text(MFA_AGE, || {
+                let at = self.session()?.mfa_authenticated_at?;
+                Some(seconds_between(at, self.request.input.now).to_string())
+            }),
+            Derived::SourceIdentity => self.session()?.source_identity.map(Value::One),
+            Derived::FederatedProvider => self.session()?.federated_provider.map(Value::One),
+            Derived::ResourceTag(_) | Derived::ViaAwsService | Derived::No => None,
+        }
+    }
+
+    /// K-2: the role's ARN for its sessions; composed when the directory does not know the role.
+    fn principal_arn(&self) -> Option<Value<'_>> {
+        match self.request.principal {
+            Principal::User { arn, .. } | Principal::FederatedUser { arn, .. } => Some(Value::One(arn)),
+            Principal::Role { arn, .. } => Some(Value::One(self.identity.map_or(arn, |role| &role.arn))),
+            Principal::Root { .. } => Some(Value::One(self.request.input.principal)),
+            Principal::RoleSession { account, partition, role_name, .. } => match self.identity {
+                Some(role) => Some(Value::One(&role.arn)),
+                None => self
+                    .text(PRINCIPAL_ARN, || Some(format!("arn:{partition}:iam::{account}:role/{role_name}"))),
+            },
+            Principal::Service(_) | Principal::Anonymous | Principal::Provider { .. } => None,
+        }
+    }
+
+    fn principal_type(&self) -> Option<Value<'static>> {
+        Some(Value::One(match self.request.principal {
+            Principal::Root { .. } => "Account",
+            Principal::User { .. } => "User",
+            Principal::FederatedUser { .. } => "FederatedUser",
+            Principal::RoleSession { .. } | Principal::Role { .. } => "AssumedRole",
+            Principal::Anonymous => "Anonymous",
+            Principal::Service(_) | Principal::Provider { .. } => return None,
+        }))
+    }
+
+    /// K-3; absent when the directory has no unique id.
+    fn user_id(&self) -> Option<Value<'_>> {
+        match self.request.principal {
+            Principal::Root { account } => Some(Value::One(account)),
+            Principal::User { .. } => self.identity?.id.as_deref().map(Value::One),
+            Principal::RoleSession { name, .. } => self.text(USER_ID, || {
+                let id = self.identity?.id.as_deref()?;
+                Some(format!("{id}:{name}"))
+            }),
+            Principal::FederatedUser { account, name, .. } => {
+                self.text(USER_ID, || Some(format!("{account}:{name}")))
+            }
+            Principal::Anonymous => Some(Value::One("anonymous")),
+            Principal::Role { .. } | Principal::Service(_) | Principal::Provider { .. } => None,
+        }
+    }
+
+    /// K-8: session tags override the tags of the role or of the issuing user.
+    fn principal_tag(&self, folded: &str) -> Option<Value<'_>> {
+        let of_session = self.session().and_then(|session| {
+            let found = session.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(folded));
+            found.map(|(_, value)| *value)
+        });
+        of_session.or_else(|| tag(&self.identity?.tags, folded)).map(Value::One)
+    }
+
+    /// K-4: absent for long-term credentials.
+    fn mfa_present(&self) -> Option<Value<'static>> {
+        let temporary = match self.request.principal {
+            Principal::User { .. } | Principal::Root { .. } => self.session().is_some(),
+            Principal::RoleSession { .. } | Principal::Role { .. } | Principal::FederatedUser { .. } => true,
+            Principal::Service(_) | Principal::Anonymous | Principal::Provider { .. } => false,
+        };
+        let with_mfa = self.session().is_some_and(|session| session.mfa_authenticated_at.is_some());
+        temporary.then_some(Value::One(if with_mfa { "true" } else { "false" }))
+    }
+
+    /// The id of the endpoint that the call came through.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        let sent = self.request.context_value(crate::request::hash("aws:sourcevpce"), "aws:sourcevpce");
+        match sent {
+            Some(Value::One(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The ARN of the resource, or `*`.
+    pub(crate) fn resource_text(&self) -> &str {
+        match &self.request.target {
+            Target::None => "*",
+            Target::Arn { text, .. } => text,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A request: borrowed from the caller, checked and folded once.
+//!
+//! Invariant: a `Request` that exists is well formed; evaluation never reports an input error.
+
+mod decode;
+mod principal;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::arn::Arn;
+use crate::compile::SessionPolicies;
+use crate::condition::key;
+use crate::condition::value::Instant;
+pub(crate) use principal::Principal;
+
+/// A context value as the caller sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContextValue<'a> {
+    /// One text (numbers come as their decimal text).
+    Text(&'a str),
+    /// Several values: a multi-valued key (C-17).
+    List(&'a [String]),
+    /// A boolean.
+    Bool(bool),
+}
+
+/// What is known about temporary credentials.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Session<'a> {
+    /// Compiled inline session policies; see [`SessionPolicies::compile`].
+    pub policies: Option<&'a SessionPolicies>,
+    /// Managed policies used as session policies; must be in the policy set.
+    pub policy_arns: &'a [String],
+    /// Session tags.
+    pub tags: &'a [(&'a str, &'a str)],
+    /// When the credentials were issued.
+    pub issued_at: Option<Instant>,
+    /// When the caller authenticated with MFA; `None` is a session without MFA.
+    pub mfa_authenticated_at: Option<Instant>,
+    /// `aws:SourceIdentity`.
+    pub source_identity: Option<&'a str>,
+    /// `aws:FederatedProvider`.
+    pub federated_provider: Option<&'a str>,
+    /// ARN of the user (or root) that called GetFederationToken.
+    pub issuer: Option<&'a str>,
+}
+
+/// Whether context may carry keys that the engine owns (K-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnedKeys {
+    /// An error, and typed well-known keys must be well formed: the rule for callers of a live decision.
+    Refuse,
+    /// They override what the engine derives: the rule for simulations.
+    Override,
+}
+
+/// Everything a caller says, undecoded.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestInput<'a> {
+    /// ARN, service name or `anonymous`.
+    pub principal: &'a str,
+    /// `vendor:Name`, without wildcards.
+    pub action: &'a str,
+    /// ARN, or `*` for an action without resources.
+    pub resource: &'a str,
+    /// Owner of the resource; default: the directory's, then the ARN's, then the principal's.
+    pub resource_account: Option<&'a str>,
+    /// Context keys and values.
+    pub context: &'a [(&'a str, ContextValue<'a>)],
+    /// Temporary credentials, when the principal uses them.
+    pub session: Option<Session<'a>>,
+    /// The one clock reading of this evaluation (C-32).
+    pub now: Instant,
+    /// Rule for engine-owned keys.
+    pub owned_keys: OwnedKeys,
+}
+
+/// One thing wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Field path in proto terms: `principal`, `action`, `resource`, `resource_account`, `context["key"]`, `session.tags["k"]`.
+    pub field: String,
+    /// One sentence.
+    pub description: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.description)
+    }
+}
+
+/// A context value, folded: what an operator sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// A single-valued key.
+    One(&'a str),
+    /// A multi-valued key with one value.
+    ListOfOne(&'a str),
+    /// A multi-valued key.
+    List(&'a [String]),
+}
+
+/// A context entry under its folded key.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<'a> {
+    pub(crate) hash: u64,
+    pub(crate) key: Cow<'a, str>,
+    pub(crate) value: Value<'a>,
+}
+
+/// What the request is about.
+#[derive(Debug, Clone)]
+pub(crate) enum Target<'a> {
+    /// `*`: an action without resources (M-25).
+    None,
+    /// An ARN, its prefix folded to lower case (M-14).
+    Arn { text: &'a str, folded_prefix: Cow<'a, str>, arn: Arn<'a> },
+}
+
+/// A well-formed request.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    pub(crate) input: RequestInput<'a>,
+    pub(crate) principal: Principal<'a>,
+    /// `vendor:name` in lower case.
+    pub(crate) action: Cow<'a, str>,
+    pub(crate) action_hash: u64,
+    /// Hash of `vendor:`.
+    pub(crate) vendor_hash: u64,
+    /// Bytes of `vendor:`.
+    pub(crate) vendor_length: usize,
+    pub(crate) target: Target<'a>,
+    pub(crate) context: SmallVec<[Entry<'a>; 16]>,
+}
+
+impl<'a> Request<'a> {
+    /// Checks and folds what a caller says.
+    ///
+    /// # Errors
+    /// Every violation found, each naming its field.
+    pub fn parse(input: RequestInput<'a>) -> Result<Self, Vec<Violation>> {
+        decode::request(input)
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn input(&self) -> &RequestInput<'a> {
+        &self.input
+    }
+
+    /// The engine-owned keys that the context overrides, as written.
+    #[must_use]
+    pub fn overridden_keys(&self) -> Vec<&'a str> {
+        let owned = |key: &str| key::facts(&key.to_ascii_lowercase()).is_some_and(|facts| facts.engine_owned);
+        self.input.context.iter().map(|(key, _)| *key).filter(|key| owned(key)).collect()
+    }
+
+    pub(crate) fn context_value(&self, hash: u64, folded: &str) -> Option<Value<'a>> {
+        let entry = self.context.iter().find(|entry| entry.hash == hash && entry.key == folded)?;
+        Some(entry.value)
+    }
+}
+
+/// A cheap hash of short texts; whoever looks up by it compares the text as well.
+pub(crate) fn hash(text: &str) -> u64 {
+    use std::hash::BuildHasher as _;
+    foldhash::fast::FixedState::default().hash_one(text)
+}
+
+/// ASCII lower case, borrowed when nothing changes.
+pub(crate) fn fold(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}

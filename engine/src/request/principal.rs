@@ -1,0 +1,119 @@
+//! Who asks (semantics.md P-1): the kinds of principal a request can name.
+
+use crate::arn::{Arn, is_account, name_of};
+
+/// The principal of a request, borrowed from its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Principal<'a> {
+    Root {
+        account: &'a str,
+    },
+    User {
+        account: &'a str,
+        arn: &'a str,
+    },
+    /// A session of a role; the path is not in the ARN (P-2).
+    RoleSession {
+        account: &'a str,
+        partition: &'a str,
+        role_name: &'a str,
+        name: &'a str,
+        arn: &'a str,
+    },
+    /// The role itself: any session of it (P-14).
+    Role {
+        account: &'a str,
+        arn: &'a str,
+    },
+    FederatedUser {
+        account: &'a str,
+        partition: &'a str,
+        name: &'a str,
+        arn: &'a str,
+    },
+    Service(&'a str),
+    Anonymous,
+    /// An unsigned call with a token of this provider (T-20).
+    Provider {
+        name: &'a str,
+        saml: bool,
+    },
+}
+
+/// The built-in identity providers (G-36).
+const BUILT_IN_PROVIDERS: [&str; 4] =
+    ["cognito-identity.amazonaws.com", "www.amazon.com", "graph.facebook.com", "accounts.google.com"];
+
+impl<'a> Principal<'a> {
+    /// Reads a principal; `action` decides whether a built-in provider's name is a provider or a service.
+    pub(crate) fn parse(text: &'a str, action: &str) -> Result<Self, &'static str> {
+        if text == "anonymous" {
+            return Ok(Self::Anonymous);
+        }
+        if text.starts_with("arn:") {
+            return Self::parse_arn(text);
+        }
+        if BUILT_IN_PROVIDERS.contains(&text) && action.eq_ignore_ascii_case("sts:AssumeRoleWithWebIdentity")
+        {
+            return Ok(Self::Provider { name: text, saml: false });
+        }
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+        };
+        if text.contains('.') && text.split('.').all(label) {
+            return Ok(Self::Service(text));
+        }
+        Err(
+            "must be the ARN of a user, role session, role, federated user, account root or identity provider, \
+             a service name such as `ec2.amazonaws.com`, or `anonymous`",
+        )
+    }
+
+    fn parse_arn(text: &'a str) -> Result<Self, &'static str> {
+        let arn = Arn::parse(text).ok_or("is not an ARN of six components")?;
+        if !is_account(arn.account) {
+            return Err("must name an account of 12 digits");
+        }
+        let account = arn.account;
+        let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
+        if text.contains(['*', '?']) && matches!(kind, "user" | "role") {
+            return Err("must name one principal, without wildcards");
+        }
+        match (arn.service, kind) {
+            ("iam", "root") if rest.is_empty() => Ok(Self::Root { account }),
+            ("iam", "user") if !name_of(rest).is_empty() => Ok(Self::User { account, arn: text }),
+            ("iam", "role") if !name_of(rest).is_empty() => Ok(Self::Role { account, arn: text }),
+            ("iam", "oidc-provider" | "saml-provider") if !rest.is_empty() => {
+                Ok(Self::Provider { name: text, saml: kind == "saml-provider" })
+            }
+            ("sts", "assumed-role") => match rest.split_once('/') {
+                Some((role_name, name))
+                    if !role_name.is_empty() && !name.is_empty() && !name.contains('/') =>
+                {
+                    Ok(Self::RoleSession { account, partition: arn.partition, role_name, name, arn: text })
+                }
+                _ => Err(
+                    "must have the form `arn:aws:sts::ACCOUNT:assumed-role/ROLE-NAME/SESSION`, without the role's path",
+                ),
+            },
+            ("sts", "federated-user") if !rest.is_empty() => {
+                Ok(Self::FederatedUser { account, partition: arn.partition, name: rest, arn: text })
+            }
+            ("iam", "group") => Err("is a group, and a group is never a principal"),
+            _ => Err("is not the ARN of a principal"),
+        }
+    }
+
+    /// The account it belongs to; services, providers and anonymous callers have none (X-8).
+    pub(crate) fn account(&self) -> Option<&'a str> {
+        match *self {
+            Self::Root { account }
+            | Self::User { account, .. }
+            | Self::RoleSession { account, .. }
+            | Self::Role { account, .. }
+            | Self::FederatedUser { account, .. } => Some(account),
+            Self::Service(_) | Self::Anonymous | Self::Provider { .. } => None,
+        }
+    }
+}
