@@ -1,0 +1,217 @@
+//! The calls. Each has a deadline, asks once, and turns whatever comes back into a value that cannot be misread.
+
+use std::future::Future;
+use std::time::Duration;
+
+use portcullis_proto::v1;
+use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
+use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::builder::Builder;
+use crate::convert;
+use crate::decision::Decision;
+use crate::error::Error;
+use crate::request::Request;
+
+/// Bytes of one answer; the same as the sidecar's own limit.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
+
+/// Whether a sidecar takes questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Serving,
+    /// No policy set has been loaded yet, or it is ending.
+    NotServing,
+}
+
+/// A connection to a sidecar. Cheap to clone; all clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    authorization: AuthorizationServiceClient<Channel>,
+    policy_set: PolicySetServiceClient<Channel>,
+    health: HealthClient<Channel>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to `http://HOST:PORT`, `HOST:PORT` or `unix:PATH` with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    /// When the endpoint is not one, or nobody listens there.
+    pub async fn connect(endpoint: impl Into<String>) -> Result<Self, Error> {
+        Builder::new(endpoint).connect().await
+    }
+
+    /// Settings before connecting.
+    #[must_use]
+    pub fn builder(endpoint: impl Into<String>) -> Builder {
+        Builder::new(endpoint)
+    }
+
+    pub(crate) fn over(channel: Channel, timeout: Duration) -> Self {
+        Self {
+            authorization: AuthorizationServiceClient::new(channel.clone())
+                .max_decoding_message_size(RESPONSE_BYTES_MAX),
+            policy_set: PolicySetServiceClient::new(channel.clone()),
+            health: HealthClient::new(channel),
+            timeout,
+        }
+    }
+
+    /// May this be done?
+    ///
+    /// # Errors
+    /// When there is no decision; read it as a refusal.
+    pub async fn authorize(&self, request: Request) -> Result<Decision, Error> {
+        convert::decision(self.authorize_wire(convert::request(request)).await?)
+    }
+
+    /// The same with wire messages, for callers that need the trace.
+    ///
+    /// # Errors
+    /// When there is no answer; read it as a refusal.
+    pub async fn authorize_wire(
+        &self,
+        message: v1::AuthorizeRequest,
+    ) -> Result<v1::AuthorizeResponse, Error> {
+        let mut service = self.authorization.clone();
+        within(self.timeout, service.authorize(self.timed(message))).await
+    }
+
+    /// Several questions, answered from one policy set, in order.
+    ///
+    /// # Errors
+    /// When there is no answer at all, or not one for each question.
+    pub async fn authorize_batch(
+        &self,
+        requests: Vec<Request>,
+    ) -> Result<Vec<Result<Decision, Error>>, Error> {
+        let asked = requests.len();
+        let min_generation = requests.iter().map(|request| request.min_generation).max().unwrap_or(0);
+        let detail = match requests.iter().any(|request| request.with_statements) {
+            true => v1::Detail::Statements,
+            false => v1::Detail::None,
+        };
+        let items = requests.into_iter().map(|request| item(convert::request(request))).collect();
+        let message = v1::BatchAuthorizeRequest {
+            items,
+            min_generation,
+            detail: detail.into(),
+            ..v1::BatchAuthorizeRequest::default()
+        };
+        let mut service = self.authorization.clone();
+        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } =
+            within(self.timeout, service.batch_authorize(self.timed(message))).await?;
+        if results.len() != asked {
+            return Err(Error::Answer("there are more or fewer answers than questions"));
+        }
+        Ok(results.into_iter().map(convert::result).collect())
+    }
+
+    /// One question answered from given policies.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn simulate(&self, message: v1::SimulateRequest) -> Result<v1::SimulateResponse, Error> {
+        let mut service = self.authorization.clone();
+        within(self.timeout, service.simulate(self.timed(message))).await
+    }
+
+    /// The condition keys that the policies bearing on a request mention.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
+        let message = v1::ListContextKeysRequest { request: Some(convert::request(request)) };
+        let mut service = self.authorization.clone();
+        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } =
+            within(self.timeout, service.list_context_keys(self.timed(message))).await?;
+        Ok(keys)
+    }
+
+    /// The active policy set and the last rejected one.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
+        let mut service = self.policy_set.clone();
+        within(self.timeout, service.get_status(self.timed(v1::GetStatusRequest {}))).await
+    }
+
+    /// Waits until `revision` (empty for any) of `min_generation` or later is active, at most for `timeout`.
+    ///
+    /// # Errors
+    /// When it does not become active in time.
+    pub async fn wait_for_revision(
+        &self,
+        revision: impl Into<String>,
+        min_generation: u64,
+        timeout: Duration,
+    ) -> Result<v1::WaitForRevisionResponse, Error> {
+        let message = v1::WaitForRevisionRequest { revision: revision.into(), min_generation };
+        let mut service = self.policy_set.clone();
+        within(timeout, service.wait_for_revision(limited(message, timeout))).await
+    }
+
+    /// Whether the sidecar takes questions.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn health(&self) -> Result<Health, Error> {
+        let mut service = self.health.clone();
+        let message = HealthCheckRequest { service: String::new() };
+        let response = within(self.timeout, service.check(self.timed(message))).await?;
+        match response.status() {
+            ServingStatus::Serving => Ok(Health::Serving),
+            ServingStatus::Unknown | ServingStatus::NotServing | ServingStatus::ServiceUnknown => {
+                Ok(Health::NotServing)
+            }
+        }
+    }
+
+    fn timed<T>(&self, message: T) -> tonic::Request<T> {
+        limited(message, self.timeout)
+    }
+}
+
+/// A message that tells the sidecar its deadline.
+fn limited<T>(message: T, timeout: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        // The transport keeps the same time, and may be the first to say so.
+        Ok(Err(status)) if matches!(status.code(), tonic::Code::DeadlineExceeded) => {
+            Err(Error::Timeout(timeout))
+        }
+        Ok(Err(status)) => Err(status.into()),
+        Err(_) => Err(Error::Timeout(timeout)),
+    }
+}
+
+fn item(request: v1::AuthorizeRequest) -> v1::BatchAuthorizeItem {
+    let v1::AuthorizeRequest {
+        principal,
+        action,
+        resource,
+        context,
+        resource_account,
+        session,
+        min_generation: _,
+        detail: _,
+    } = request;
+    v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session }
+}

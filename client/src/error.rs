@@ -1,0 +1,93 @@
+//! Why there is no decision. Every value of this type must be read as a refusal.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// One thing wrong with one field of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field.
+    pub field: String,
+    /// One sentence.
+    pub description: String,
+}
+
+/// Why there is no decision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    #[error("`{0}` is not an endpoint such as `http://127.0.0.1:8180` or `unix:/run/portcullis/socket`")]
+    Endpoint(String),
+    /// Nobody listens there.
+    #[error("the sidecar cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The sidecar refused to answer.
+    #[error("{message}")]
+    Refused {
+        /// Which kind of refusal.
+        code: Code,
+        /// Machine-readable reason, such as `NO_POLICY_SET`; empty when there is none.
+        reason: String,
+        /// One sentence.
+        message: String,
+        /// What is wrong with which field.
+        violations: Vec<Violation>,
+    },
+    /// An answer that this version does not understand.
+    #[error("the answer is not understood: {0}")]
+    Answer(&'static str),
+}
+
+impl Error {
+    /// Whether asking the same again later can succeed: the sidecar is starting, busy, ending or away.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Timeout(_) => true,
+            Self::Refused { code, .. } => matches!(code, Code::Unavailable | Code::ResourceExhausted),
+            Self::Endpoint(_) | Self::Answer(_) => false,
+        }
+    }
+
+    /// With the causes, which tell more than the outermost text.
+    pub(crate) fn unreachable(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            let next_text = next.to_string();
+            if !text.contains(&next_text) {
+                text.push_str(": ");
+                text.push_str(&next_text);
+            }
+            cause = next.source();
+        }
+        Self::Unreachable(text)
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
+        if reason.is_empty() && status.code() == Code::Unavailable {
+            // The transport's own word, not the sidecar's.
+            return Self::unreachable(&status);
+        }
+        let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
+        Self::Refused {
+            code: status.code(),
+            reason,
+            message: status.message().to_owned(),
+            violations: violations
+                .into_iter()
+                .map(|violation| Violation { field: violation.field, description: violation.description })
+                .collect(),
+        }
+    }
+}
