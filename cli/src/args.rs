@@ -195,11 +195,13 @@ pub(crate) struct Authorize {
 
 /// `explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "With --at, --context may also give keys that the engine owns: they override what it derives.
+#[command(
+    after_help = "With --at, --context may also give keys that the engine owns: they override what it derives.
 
 Example:
   portcullis explain --at policies/ --principal arn:aws:iam::111122223333:user/alice \\
-      --action s3:GetObject --resource arn:aws:s3:::reports/2026.csv --context aws:MultiFactorAuthPresent=false")]
+      --action s3:GetObject --resource arn:aws:s3:::reports/2026.csv --context aws:MultiFactorAuthPresent=false"
+)]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) question: Question,
@@ -239,7 +241,8 @@ pub(crate) struct Sidecar {
 
 /// `simulate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Each line is {\"Policies\": {..}, \"Request\": {..}}, or with --at a request alone or {\"Request\": {..}}.
+#[command(
+    after_help = "Each line is {\"Policies\": {..}, \"Request\": {..}}, or with --at a request alone or {\"Request\": {..}}.
 Each answer is one line, in order; blank lines are skipped. With --expect only the lines whose answer
 differs from their \"Expect\" are printed, then a count, and the exit code is 4 when any differs.
 
@@ -247,7 +250,8 @@ Examples:
   portcullis simulate cases.jsonl
   portcullis simulate --expect < corpus/semantics.jsonl
   echo '{\"Principal\": \"arn:aws:iam::111122223333:user/alice\", \"Action\": \"s3:GetObject\", \"Resource\": \"arn:aws:s3:::b/k\"}' |
-      portcullis simulate --at policies/")]
+      portcullis simulate --at policies/"
+)]
 pub(crate) struct Simulate {
     /// The file to read; `-` is standard input.
     #[arg(default_value = "-", value_hint = ValueHint::FilePath)]
@@ -307,7 +311,9 @@ pub(crate) struct Healthcheck {
 
 /// `config`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  PORTCULLIS_LOG=debug portcullis config --effective --config portcullis.toml")]
+#[command(
+    after_help = "Example:\n  PORTCULLIS_LOG=debug portcullis config --effective --config portcullis.toml"
+)]
 pub(crate) struct Config {
     /// Print each value and where it came from, instead of a file with the defaults.
     #[arg(long)]

@@ -217,7 +217,8 @@ fn of_kubernetes(name: &str, value: &str) -> bool {
 
 /// The whole configuration, or all mistakes.
 fn checked(entries: Vec<Entry>, mut mistakes: Vec<String>) -> anyhow::Result<Configuration> {
-    let mut members: Map<_, _> = entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
+    let mut members: Map<_, _> =
+        entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
     let log = members.remove(LOG).as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     if mistakes.is_empty() {
         let server: Config = serde_json::from_value(Value::Object(members))?;

@@ -63,7 +63,8 @@ pub(crate) fn counts_object(counts: Counts) -> serde_json::Value {
 /// Text from a policy or a request on a terminal: control characters and text-direction marks are shown, not obeyed.
 pub(crate) fn visible(text: &str) -> String {
     let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(hidden) {
         return text.to_owned();

@@ -8,7 +8,8 @@ mod json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_engine::{
-    ContextValue, Diagnostic, Instant, LoadMode, OwnedKeys, Request, RequestInput, Session, SessionPolicies, Violation,
+    ContextValue, Diagnostic, Instant, LoadMode, OwnedKeys, Request, RequestInput, Session, SessionPolicies,
+    Violation,
 };
 
 pub(crate) use json::{Line, request_of_json};

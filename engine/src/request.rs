@@ -8,8 +8,6 @@ mod principal;
 use std::borrow::Cow;
 use std::fmt;
 
-use smallvec::SmallVec;
-
 use crate::arn::Arn;
 use crate::compile::SessionPolicies;
 use crate::condition::key;
@@ -134,7 +132,8 @@ pub struct Request<'a> {
     /// Bytes of `vendor:`.
     pub(crate) vendor_length: usize,
     pub(crate) target: Target<'a>,
-    pub(crate) context: SmallVec<[Entry<'a>; 16]>,
+    /// A `Vec`: a `SmallVec` here would make the request invariant in its lifetime.
+    pub(crate) context: Vec<Entry<'a>>,
 }
 
 impl<'a> Request<'a> {

@@ -4,11 +4,13 @@
 //! their verdicts agree. Invariant *whole or nothing*: with any error, a reader's fault included, there is no policy set;
 //! leaving out what cannot be read would drop the denials in it.
 
-use portcullis_engine::{Code, Diagnostic, LoadMode, Loaded, PolicySet, PolicySetBuilder, Severity};
+use portcullis_engine::{Code, Counts, Diagnostic, LoadMode, Loaded, PolicySet, PolicySetBuilder, Severity};
 
 use crate::read::{Fault, Reading, Source, read_directory};
 use crate::snapshot::Revision;
 use crate::store::StoreOptions;
+
+const LOCK_OUT: &str = "to lock everyone out on purpose, load a policy that denies everything";
 
 /// What one look at a directory makes of it.
 #[derive(Debug)]
@@ -63,10 +65,21 @@ pub(crate) fn emptiness(reading: &Reading, files_before: usize, allow_empty: boo
         |message: &str| Diagnostic::of_file(Code::EmptyDirectory, Severity::Error, ".", message.to_owned());
     if files_before > 0 {
         let found = empty("the policy directory holds no `*.json` file any more");
-        return Some(
-            found.with_help("to lock everyone out on purpose, load a policy that denies everything"),
-        );
+        return Some(found.with_help(LOCK_OUT));
     }
     let found = empty("the policy directory holds no `*.json` file");
     (!allow_empty).then(|| found.with_help("add a policy file, or allow an empty directory"))
+}
+
+/// The same rule for files that are there and define nothing: a policy set that held something does not become one that
+/// holds nothing.
+pub(crate) fn refuse_emptied(loaded: Loaded, before: Counts) -> Loaded {
+    let Loaded { policy_set: Some(policy_set), mut diagnostics } = loaded else { return loaded };
+    if before == Counts::default() || policy_set.counts() != Counts::default() {
+        return Loaded { policy_set: Some(policy_set), diagnostics };
+    }
+    let message = "the policy files define nothing any more".to_owned();
+    diagnostics
+        .push(Diagnostic::of_file(Code::EmptyDirectory, Severity::Error, ".", message).with_help(LOCK_OUT));
+    Loaded { policy_set: None, diagnostics }
 }

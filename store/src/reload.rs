@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use portcullis_engine::{Code, Diagnostic, Loaded, PolicySet, Severity};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::build::{build, emptiness};
+use crate::build::{build, emptiness, refuse_emptied};
 use crate::read::{Reading, read_directory};
 use crate::snapshot::{Packed, Revision, Snapshot};
 use crate::status::Rejection;
@@ -104,9 +104,9 @@ impl Reload {
         if self.refused == Some(revision) {
             return;
         }
-        let files_before = self.active.as_ref().map_or(0, |active| active.files());
+        let active = self.active.clone();
         let options = Arc::clone(&self.options);
-        let built = blocking("build", move || build_reading(reading, files_before, &options)).await;
+        let built = blocking("build", move || build_reading(reading, active.as_deref(), &options)).await;
         match built {
             Ok(Built { loaded: Loaded { policy_set: Some(policy_set), diagnostics }, revision, sources }) => {
                 self.publish(policy_set, revision, sources, &diagnostics);
@@ -176,11 +176,14 @@ impl Reload {
     }
 }
 
-fn build_reading(reading: Reading, files_before: usize, options: &StoreOptions) -> Built {
+fn build_reading(reading: Reading, active: Option<&Snapshot>, options: &StoreOptions) -> Built {
+    let files_before = active.map_or(0, Snapshot::files);
+    let counts_before = active.map(|active| active.policy_set.counts()).unwrap_or_default();
     let emptiness = emptiness(&reading, files_before, options.allow_empty);
     let Reading { sources, faults, revision } = reading;
     let packed = sources.iter().map(Packed::of).collect();
-    Built { loaded: build(sources, &faults, emptiness, options.load_mode), revision, sources: packed }
+    let loaded = refuse_emptied(build(sources, &faults, emptiness, options.load_mode), counts_before);
+    Built { loaded, revision, sources: packed }
 }
 
 /// One line for one finding of a refused directory.

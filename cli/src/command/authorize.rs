@@ -16,7 +16,9 @@ pub(super) fn run(authorize: &Authorize) -> anyhow::Result<Exit> {
     let request = RequestText::of_question(&authorize.question)?;
     let answer = match &authorize.source.at {
         Some(at) => {
-            let Some(policy_set) = directory::load_or_report(at, LoadMode::Lenient)? else { return Ok(Exit::PoliciesRejected) };
+            let Some(policy_set) = directory::load_or_report(at, LoadMode::Lenient)? else {
+                return Ok(Exit::PoliciesRejected);
+            };
             let asked = request.put(OwnedKeys::Refuse, LoadMode::Strict, |request| {
                 Answer::of(&policy_set.authorize(request), request)
             });

@@ -40,7 +40,8 @@ pub(super) fn run(check: &Check) -> anyhow::Result<Exit> {
         }
         CheckOutput::Sarif => write_json_pretty(&mut out, &sarif(&loaded.diagnostics))?,
     }
-    let rejected = loaded.policy_set.is_none() || tally.errors > 0 || (check.deny_warnings && tally.warnings > 0);
+    let rejected =
+        loaded.policy_set.is_none() || tally.errors > 0 || (check.deny_warnings && tally.warnings > 0);
     Ok(if rejected { Exit::PoliciesRejected } else { Exit::Ok })
 }
 

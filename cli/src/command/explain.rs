@@ -15,7 +15,9 @@ pub(super) fn run(explain: &Explain) -> anyhow::Result<Exit> {
     let request = RequestText::of_question(&explain.question)?;
     let explanation = match &explain.source.at {
         Some(at) => {
-            let Some(policy_set) = directory::load_or_report(at, LoadMode::Lenient)? else { return Ok(Exit::PoliciesRejected) };
+            let Some(policy_set) = directory::load_or_report(at, LoadMode::Lenient)? else {
+                return Ok(Exit::PoliciesRejected);
+            };
             let asked = request.put(OwnedKeys::Override, LoadMode::Lenient, |request| {
                 let explanation = policy_set.explain(request);
                 let answer = Answer::of(&explanation.decision, request);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use portcullis_server::{Config, Listeners};
+use portcullis_server::{Config, Listeners, Outcome};
 use portcullis_store::{Status, Store, StoreOptions};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,13 +37,16 @@ async fn serve_directory(config: Config, directory: PathBuf, output: Output) -> 
     let announcement = tokio::spawn(announce_first_load(store.clone(), output));
     let outcome = portcullis_server::run(config, store, listeners, stop).await;
     announcement.abort();
-    outcome?;
+    if outcome? == Outcome::Cut {
+        tracing::warn!("open requests were cut at the end of the drain");
+    }
     Ok(Exit::Ok)
 }
 
 /// People read lines on their terminal; everything else gets JSON.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
     let started = if std::io::stderr().is_terminal() {
         builder.try_init()
     } else {

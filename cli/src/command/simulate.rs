@@ -92,7 +92,12 @@ fn answer(mut input: Input, lines: &mut Lines, out: &mut impl Write) -> anyhow::
 }
 
 /// Writes the answers that are not as expected, and a count.
-fn compare(mut input: Input, lines: &mut Lines, out: &mut impl Write, output: Output) -> anyhow::Result<Exit> {
+fn compare(
+    mut input: Input,
+    lines: &mut Lines,
+    out: &mut impl Write,
+    output: Output,
+) -> anyhow::Result<Exit> {
     let (mut number, mut count, mut as_expected) = (0, 0_u64, 0_u64);
     while let Some(line) = next_line(&mut input, &mut number)? {
         let reply = lines.reply(number, &line).object();

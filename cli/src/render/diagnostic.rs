@@ -94,7 +94,8 @@ fn groups(diagnostic: &Diagnostic) -> Vec<Group<'_>> {
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
     let line = diagnostic.position.line as usize;
-    let origin = Origin::path(diagnostic.file.as_str()).line(line).char_column(diagnostic.position.column as usize);
+    let origin =
+        Origin::path(diagnostic.file.as_str()).line(line).char_column(diagnostic.position.column as usize);
     let mut group = Group::with_title(title).element(origin);
     if !diagnostic.excerpt.is_empty() {
         let annotation = AnnotationKind::Primary.span(underlined(diagnostic));

@@ -95,7 +95,8 @@ pub(crate) fn write_explanation(out: &mut impl Write, explanation: &ExplanationO
 fn write_layer(out: &mut impl Write, layer: &LayerObject, last: bool) -> anyhow::Result<()> {
     let (fork, rail) = if last { ("└─", "   ") } else { ("├─", "│  ") };
     let style = if layer.outcome == "allow" { GOOD } else { BAD };
-    let note = if layer.note.is_empty() { String::new() } else { format!("  {DIM}{}{DIM:#}", visible(&layer.note)) };
+    let note =
+        if layer.note.is_empty() { String::new() } else { format!("  {DIM}{}{DIM:#}", visible(&layer.note)) };
     writeln!(out, "{fork} {}: {style}{}{style:#}{note}", layer.layer, layer.outcome)?;
     if layer.statements.is_empty() {
         writeln!(out, "{rail}└─ {DIM}no statement{DIM:#}")?;
@@ -106,7 +107,12 @@ fn write_layer(out: &mut impl Write, layer: &LayerObject, last: bool) -> anyhow:
     Ok(())
 }
 
-fn write_statement(out: &mut impl Write, trace: &StatementObject, rail: &str, last: bool) -> anyhow::Result<()> {
+fn write_statement(
+    out: &mut impl Write,
+    trace: &StatementObject,
+    rail: &str,
+    last: bool,
+) -> anyhow::Result<()> {
     let (fork, inner) = if last { ("└─", "   ") } else { ("├─", "│  ") };
     let verdict = match (trace.matched, trace.effect) {
         (true, "Allow") => format!("{GOOD}matched{GOOD:#}"),
@@ -117,7 +123,8 @@ fn write_statement(out: &mut impl Write, trace: &StatementObject, rail: &str, la
     if trace.matched {
         return Ok(());
     }
-    let detail = if trace.detail.is_empty() { String::new() } else { format!(": {}", visible(&trace.detail)) };
+    let detail =
+        if trace.detail.is_empty() { String::new() } else { format!(": {}", visible(&trace.detail)) };
     writeln!(out, "{rail}{inner}└─ {} did not match{detail}", trace.failed_part)?;
     Ok(())
 }

@@ -17,7 +17,9 @@ impl RequestText {
         for argument in &question.context {
             let (key, value) = context_entry(argument)?;
             if context.iter().any(|(seen, _)| *seen == key) {
-                return Err(usage(format!("--context gives `{key}` twice; give several values as `{key}:=[..]`")));
+                return Err(usage(format!(
+                    "--context gives `{key}` twice; give several values as `{key}:=[..]`"
+                )));
             }
             context.push((key, value));
         }
@@ -34,7 +36,8 @@ impl RequestText {
 }
 
 fn session_of(question: &Question) -> anyhow::Result<Option<SessionText>> {
-    let policies: anyhow::Result<_> = question.session_policy.iter().map(|path| read_document(path)).collect();
+    let policies: anyhow::Result<_> =
+        question.session_policy.iter().map(|path| read_document(path)).collect();
     let tags: anyhow::Result<_> = question.session_tag.iter().map(|argument| tag(argument)).collect();
     let session = SessionText {
         policies: policies?,
@@ -69,7 +72,9 @@ fn tag(argument: &str) -> anyhow::Result<(String, String)> {
 fn time(flag: &str, text: Option<&str>) -> anyhow::Result<Option<Instant>> {
     let Some(text) = text else { return Ok(None) };
     let instant = Instant::parse(text);
-    instant.map(Some).ok_or_else(|| usage(format!("{flag} `{text}` is not a time such as 2026-01-31T12:00:00Z")))
+    instant
+        .map(Some)
+        .ok_or_else(|| usage(format!("{flag} `{text}` is not a time such as 2026-01-31T12:00:00Z")))
 }
 
 fn read_document(path: &Path) -> anyhow::Result<String> {

@@ -107,7 +107,8 @@ pub(crate) fn request_of_json(text: &str) -> Result<RequestText, String> {
     let object: RequestObject<'_> = serde_json::from_str(text).map_err(|error| sentence(&error))?;
     let mut context = Vec::new();
     for (key, value) in object.context.map(|members| members.0).unwrap_or_default() {
-        let value = value_of_json(value.get()).map_err(|error| format!("`Context` member `{key}`: {error}"))?;
+        let value =
+            value_of_json(value.get()).map_err(|error| format!("`Context` member `{key}`: {error}"))?;
         context.push((key, value));
     }
     Ok(RequestText {
@@ -172,7 +173,9 @@ fn scalar_text(text: &str) -> Result<String, String> {
 fn time(member: &str, text: Option<String>) -> Result<Option<Instant>, String> {
     let Some(text) = text else { return Ok(None) };
     let instant = Instant::parse(&text);
-    instant.map(Some).ok_or_else(|| format!("`{member}` is `{text}`, which is not a time such as 2026-01-31T12:00:00Z"))
+    instant
+        .map(Some)
+        .ok_or_else(|| format!("`{member}` is `{text}`, which is not a time such as 2026-01-31T12:00:00Z"))
 }
 
 /// serde's message without its position, which counts within a part of the line.
@@ -216,9 +219,18 @@ mod tests {
         for (text, part) in [
             (r#"{"Action": "a:B", "Resource": "*"}"#, "missing field `Principal`"),
             (r#"{"Principal": "p", "Action": "a", "Resource": "*", "Contxt": {}}"#, "unknown field `Contxt`"),
-            (r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": 1, "k": 2}}"#, "`k` stands twice"),
-            (r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": null}}"#, "`Context` member `k`"),
-            (r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": [[1]]}}"#, "`Context` member `k`"),
+            (
+                r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": 1, "k": 2}}"#,
+                "`k` stands twice",
+            ),
+            (
+                r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": null}}"#,
+                "`Context` member `k`",
+            ),
+            (
+                r#"{"Principal": "p", "Action": "a", "Resource": "*", "Context": {"k": [[1]]}}"#,
+                "`Context` member `k`",
+            ),
             (r#"["p", "a", "*"]"#, "a request is an object"),
         ] {
             let error = request_of_json(text).unwrap_err();

@@ -20,7 +20,8 @@ fn answers(out: &str) -> Vec<Value> {
 fn the_corpus_is_as_expected() {
     let corpus = corpus();
     let run = run(&["simulate", "--expect", text(&corpus)]);
-    let total = std::fs::read_to_string(&corpus).unwrap().lines().filter(|line| !line.trim().is_empty()).count();
+    let total =
+        std::fs::read_to_string(&corpus).unwrap().lines().filter(|line| !line.trim().is_empty()).count();
     assert_eq!(run.out, format!("{total} of {total} as expected\n"));
     assert_eq!((run.code, run.err.as_str()), (0, ""));
 }
@@ -40,11 +41,21 @@ fn one_answer_a_line_in_order() {
     let run = run_with_input(&["simulate"], &lines.join("\n"));
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let answers = answers(&run.out);
-    let codes: Vec<_> =
-        answers.iter().map(|answer| answer["Error"]["Code"].as_str().or(answer["Decision"].as_str()).unwrap()).collect();
+    let codes: Vec<_> = answers
+        .iter()
+        .map(|answer| answer["Error"]["Code"].as_str().or(answer["Decision"].as_str()).unwrap())
+        .collect();
     assert_eq!(
         codes,
-        ["Allow", "InvalidLine", "InvalidPolicies", "InvalidRequest", "InvalidRequest", "InvalidLine", "Deny"]
+        [
+            "Allow",
+            "InvalidLine",
+            "InvalidPolicies",
+            "InvalidRequest",
+            "InvalidRequest",
+            "InvalidLine",
+            "Deny"
+        ]
     );
     let diagnostic = &answers[2]["Error"]["Diagnostics"][0];
     assert_eq!((&diagnostic["File"], &diagnostic["Line"]), (&"<stdin>".into(), &4.into()));
@@ -72,9 +83,7 @@ fn one_request_alone_exits_with_its_decision() {
 
 #[test]
 fn what_differs_is_printed() {
-    let line = |id: u32, expect: Value| {
-        json!({ "Id": id, "Policies": policies(), "Request": request("arn:aws:s3:::reports/1"), "Expect": expect })
-    };
+    let line = |id: u32, expect: Value| json!({ "Id": id, "Policies": policies(), "Request": request("arn:aws:s3:::reports/1"), "Expect": expect });
     let right = json!({ "Decision": "Allow", "Reason": "Allowed", "Layer": "identity" });
     let wrong = json!({ "Decision": "Deny", "Reason": "ImplicitDeny" });
     let input = format!("{}\n{}\n", line(1, right), line(2, wrong));
@@ -103,7 +112,8 @@ fn the_clock_and_owned_keys_can_be_set() {
         let mut request = request("arn:aws:s3:::reports/1");
         request["CurrentTime"] = time.into();
         request["Context"] = json!({ "aws:userid": id });
-        let run = run_with_input(&["simulate"], &json!({ "Policies": policies, "Request": request }).to_string());
+        let run =
+            run_with_input(&["simulate"], &json!({ "Policies": policies, "Request": request }).to_string());
         answers(&run.out).remove(0)
     };
     let answer = ask("2025-12-31T23:59:59Z", "AIDAEXAMPLE");

@@ -7,7 +7,6 @@ use crate::arn::{Arn, is_account};
 use crate::condition::key::{self, KeyType};
 use crate::condition::value::{Decimal, Instant, parse_address, parse_bool};
 use crate::limit;
-use smallvec::SmallVec;
 
 type Violations = Vec<Violation>;
 
@@ -152,8 +151,8 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
     Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix), arn })
 }
 
-fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> SmallVec<[Entry<'a>; 16]> {
-    let mut entries: SmallVec<[Entry<'a>; 16]> = SmallVec::new();
+fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Vec<Entry<'a>> {
+    let mut entries: Vec<Entry<'a>> = Vec::with_capacity(input.context.len().min(limit::CONTEXT_KEYS_MAX));
     if input.context.len() > limit::CONTEXT_KEYS_MAX {
         violations.push(violation("context", format!("has more than {} keys", limit::CONTEXT_KEYS_MAX)));
         return entries;

@@ -38,6 +38,13 @@ impl Compiled {
     }
 }
 
+impl Compiled {
+    /// Whether the decision is Deny.
+    pub(crate) fn denies(&self) -> bool {
+        self.decision == "Deny"
+    }
+}
+
 /// Asks the compiled engine; an error is the text of what is wrong with the request.
 pub(crate) fn compiled(policy_set: &PolicySet, request: &Value, explain: bool) -> Result<Compiled, String> {
     let decoded = Decoded::of(request).map_err(|diagnostics| format!("{diagnostics:?}"))?;

@@ -346,68 +346,6 @@ impl StatementPart {
         }
     }
 }
-/// One finding about one place of one policy source.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Diagnostic {
-    /// Stable name of the kind of finding.
-    #[prost(string, tag = "1")]
-    pub code: ::prost::alloc::string::String,
-    /// How bad it is.
-    #[prost(enumeration = "Severity", tag = "2")]
-    pub severity: i32,
-    /// File, relative to the policy directory.
-    #[prost(string, tag = "3")]
-    pub file: ::prost::alloc::string::String,
-    /// Line, from 1.
-    #[prost(uint32, tag = "4")]
-    pub line: u32,
-    /// Column in characters, from 1.
-    #[prost(uint32, tag = "5")]
-    pub column: u32,
-    /// One sentence.
-    #[prost(string, tag = "6")]
-    pub message: ::prost::alloc::string::String,
-    /// What to do about it; may be empty.
-    #[prost(string, tag = "7")]
-    pub help: ::prost::alloc::string::String,
-}
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Severity {
-    /// Never sent.
-    Unspecified = 0,
-    /// Worth knowing.
-    Note = 1,
-    /// Loads, but probably not what was meant.
-    Warning = 2,
-    /// Does not load.
-    Error = 3,
-}
-impl Severity {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SEVERITY_UNSPECIFIED",
-            Self::Note => "SEVERITY_NOTE",
-            Self::Warning => "SEVERITY_WARNING",
-            Self::Error => "SEVERITY_ERROR",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
-            "SEVERITY_NOTE" => Some(Self::Note),
-            "SEVERITY_WARNING" => Some(Self::Warning),
-            "SEVERITY_ERROR" => Some(Self::Error),
-            _ => None,
-        }
-    }
-}
 /// One question: may this principal do this action on this resource in this context?
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuthorizeRequest {
@@ -700,9 +638,6 @@ pub struct SimulateResponse {
     /// Context keys of the question that took the place of what the service would have derived.
     #[prost(string, repeated, tag = "2")]
     pub overridden_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Warnings and notes about the given directory.
-    #[prost(message, repeated, tag = "3")]
-    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
 }
 /// A request to list context keys.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -730,7 +665,7 @@ pub struct ListContextKeysResponse {
 pub enum DirectoryMode {
     /// The same as DIRECTORY_MODE_OVERLAY.
     Unspecified = 0,
-    /// Entities of the given directory take the place of those with the same ARN and add to the rest.
+    /// The given directory adds to the active policy set; an entity that both define is an error, as it is between files.
     Overlay = 1,
     /// The given directory is the whole policy set.
     Replace = 2,
@@ -1413,6 +1348,68 @@ pub mod authorization_service_server {
     pub const SERVICE_NAME: &str = "portcullis.v1.AuthorizationService";
     impl<T> tonic::server::NamedService for AuthorizationServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// One finding about one place of one policy source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Diagnostic {
+    /// Stable name of the kind of finding.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// How bad it is.
+    #[prost(enumeration = "Severity", tag = "2")]
+    pub severity: i32,
+    /// File, relative to the policy directory.
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+    /// Line, from 1.
+    #[prost(uint32, tag = "4")]
+    pub line: u32,
+    /// Column in characters, from 1.
+    #[prost(uint32, tag = "5")]
+    pub column: u32,
+    /// One sentence.
+    #[prost(string, tag = "6")]
+    pub message: ::prost::alloc::string::String,
+    /// What to do about it; may be empty.
+    #[prost(string, tag = "7")]
+    pub help: ::prost::alloc::string::String,
+}
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Severity {
+    /// Never sent.
+    Unspecified = 0,
+    /// Worth knowing.
+    Note = 1,
+    /// Loads, but probably not what was meant.
+    Warning = 2,
+    /// Does not load.
+    Error = 3,
+}
+impl Severity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEVERITY_UNSPECIFIED",
+            Self::Note => "SEVERITY_NOTE",
+            Self::Warning => "SEVERITY_WARNING",
+            Self::Error => "SEVERITY_ERROR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEVERITY_NOTE" => Some(Self::Note),
+            "SEVERITY_WARNING" => Some(Self::Warning),
+            "SEVERITY_ERROR" => Some(Self::Error),
+            _ => None,
+        }
     }
 }
 /// Asks for the status.

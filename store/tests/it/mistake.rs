@@ -91,6 +91,19 @@ async fn the_last_file_is_deleted_where_empty_is_allowed() {
 }
 
 #[tokio::test]
+async fn the_files_are_there_and_define_nothing() {
+    let (place, store) = serving().await;
+    // By rename: a half-written file would be refused for another reason.
+    place.write(".next", "{}");
+    std::fs::rename(place.path(".next"), place.path("good.json")).unwrap();
+    refuses(&store, &["."]).await;
+    assert_eq!(store.status().rejection.unwrap().diagnostics[0].code, Code::EmptyDirectory);
+    place.write(".next", policy("next"));
+    std::fs::rename(place.path(".next"), place.path("good.json")).unwrap();
+    generation(&store, 2).await;
+}
+
+#[tokio::test]
 async fn the_directory_vanishes() {
     let (place, store) = serving().await;
     std::fs::rename(place.directory(), place.beside("elsewhere")).unwrap();

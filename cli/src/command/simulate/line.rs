@@ -63,14 +63,18 @@ impl Lines {
     }
 
     fn answer(&mut self, number: u32, line: &[u8]) -> Result<Answer, LineError> {
-        let text = std::str::from_utf8(line).map_err(|_| LineError::new("InvalidLine", "the line is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(line).map_err(|_| LineError::new("InvalidLine", "the line is not UTF-8"))?;
         let parts = parts(text)?;
         let place = Place { file: self.name.clone(), line: number, column: 0 };
         let (policy_set, place) = match (parts.policies, &self.given) {
             (None, Some(given)) => (given, None),
             (None, None) => return Err(LineError::new("InvalidLine", "the line has no `Policies`")),
             (Some(_), Some(_)) => {
-                return Err(LineError::new("InvalidLine", "`Policies` cannot stand beside the directory of --at"));
+                return Err(LineError::new(
+                    "InvalidLine",
+                    "`Policies` cannot stand beside the directory of --at",
+                ));
             }
             (Some(policies), None) => {
                 let place = Place { column: characters_before(text, policies.get()), ..place };
@@ -78,7 +82,8 @@ impl Lines {
             }
         };
         let request = parts.request.map_or(text, RawValue::get);
-        let request = request_of_json(request).map_err(|message| LineError::new("InvalidRequest", message))?;
+        let request =
+            request_of_json(request).map_err(|message| LineError::new("InvalidRequest", message))?;
         let asked = request.put(OwnedKeys::Override, self.mode, |request| {
             Answer::of(&policy_set.authorize(request), request)
         });
