@@ -232,7 +232,9 @@ fn resource_arns(fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<Vec
         report.error(Code::EmptyList, node.span, "`ResourceArn` has no value".to_owned());
     }
     for Spanned { value, span } in &patterns {
-        if value != "*" && (!value.starts_with("arn:") || split_arn(value).1 < 6) {
+        // A whole-text pattern: its wildcards may stand for several segments.
+        let whole = value.contains('*') || split_arn(value).1 == 6;
+        if value != "*" && (!value.starts_with("arn:") || !whole) {
             let message = format!("{} is neither `*` nor an ARN pattern", quoted(value));
             report.error(Code::InvalidArn, *span, message);
         }
