@@ -45,15 +45,15 @@ pub(crate) fn decide<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>) -> Ve
             return denied;
         }
     }
-    if let Some(layer) = exception::never_allowed(evaluation, layers) {
-        return Verdict::ImplicitDeny(layer);
-    }
     // 2, 3, 4: pure filters.
     let filters = layers.rcp.iter().chain(&layers.scp).chain(&layers.endpoint);
     for scope in filters {
         if scope.find_allow(evaluation).is_none() {
             return Verdict::ImplicitDeny(scope.layer);
         }
+    }
+    if let Some(layer) = exception::never_allowed(evaluation, layers) {
+        return Verdict::ImplicitDeny(layer);
     }
     let grants = layers.grants(evaluation);
     // 5: callers without an account depend on the resource policy alone.

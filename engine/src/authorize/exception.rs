@@ -28,10 +28,24 @@ pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) ->
     if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
         return Some(layers.resource_layer);
     }
-    if limited_session(evaluation, vendor, name) {
-        return Some(Layer::Session);
+    if let Principal::Provider { saml, .. } = request.principal
+        && mismatched_provider(saml, &request.action)
+    {
+        return Some(layers.resource_layer);
     }
-    is_aws_owned(evaluation.resource_text(), vendor, name).then_some(Layer::Identity)
+    if is_aws_owned(evaluation.resource_text(), vendor, name) {
+        return Some(Layer::Identity);
+    }
+    limited_session(evaluation, vendor, name).then_some(Layer::Session)
+}
+
+/// G-53: SAML pairs with AssumeRoleWithSAML, OIDC with AssumeRoleWithWebIdentity.
+fn mismatched_provider(saml: bool, action: &str) -> bool {
+    match action {
+        "sts:assumerolewithsaml" => !saml,
+        "sts:assumerolewithwebidentity" => saml,
+        _ => false,
+    }
 }
 
 /// E-43: what temporary credentials cannot call.

@@ -93,22 +93,11 @@ impl Evaluation<'_> {
             }
             PrincipalEntry::Service(named) => when(principal == Principal::Service(named), Class::Direct),
             PrincipalEntry::Federated(named) => match principal {
-                Principal::Provider { name, saml } => {
-                    when(name == named && self.fits_provider(saml), Class::Direct)
-                }
+                Principal::Provider { name, .. } => when(name == named, Class::Direct),
                 _ => None,
             },
             // The directory has no canonical ids, and text that some services store never matches (G-34).
             PrincipalEntry::CanonicalUser(_) | PrincipalEntry::Inert(_) => None,
-        }
-    }
-
-    /// G-53: SAML pairs with AssumeRoleWithSAML, OIDC with AssumeRoleWithWebIdentity.
-    fn fits_provider(&self, saml: bool) -> bool {
-        match &*self.request.action {
-            "sts:assumerolewithsaml" => saml,
-            "sts:assumerolewithwebidentity" => !saml,
-            _ => true,
         }
     }
 
