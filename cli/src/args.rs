@@ -3,21 +3,17 @@
 mod question;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use question::Question;
 
-/// The commit this was built from, when the build was told.
-const COMMIT: &str = match option_env!("PORTCULLIS_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
-
-/// `0.1.0 (commit abc)`.
-fn version() -> String {
-    format!("{} (commit {COMMIT})", env!("CARGO_PKG_VERSION"))
-}
+/// The version with the commit it was built from, when the build was told: `0.1.0 (commit abc)`.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("PORTCULLIS_COMMIT").unwrap_or("unknown");
+    format!("{} (commit {commit})", env!("CARGO_PKG_VERSION"))
+});
 
 const EXIT_CODES: &str = "Exit codes: 0 yes or ok, 1 could not run, 2 denied, 3 policies rejected, \
 4 expectations not met, 64 usage.
@@ -31,7 +27,7 @@ Examples:
 
 /// An authorization sidecar with the semantics of AWS IAM.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version = version(), about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "portcullis", version = VERSION.as_str(), about, after_help = EXIT_CODES, propagate_version = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]

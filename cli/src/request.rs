@@ -12,7 +12,7 @@ use portcullis_engine::{
     Violation,
 };
 
-pub(crate) use json::{Line, request_of_json};
+pub(crate) use json::{Line, request_of_json, sentence};
 
 /// A context value that owns its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
