@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::reference::{self, Answer};
 use crate::simulate::{self, Decoded};
-use portcullis_engine::{Effect, Severity};
+use portcullis_engine::Effect;
 
 /// All `*.jsonl` files below a folder, in order of their paths.
 fn case_files(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -82,8 +82,7 @@ fn compiled_failure(case: &Value) -> Option<String> {
     let policy_set = match simulate::load(&case["Policies"]) {
         Ok(policy_set) => policy_set,
         Err(diagnostics) => {
-            let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-            let codes = errors.map(|diagnostic| diagnostic.code.as_str().to_owned()).collect();
+            let codes = diagnostics.iter().map(|diagnostic| diagnostic.code.as_str().to_owned()).collect();
             return refused(codes, format!("{diagnostics:?}"));
         }
     };

@@ -171,12 +171,12 @@ fn combine(ask: &Ask<'_>, sets: &Sets, trust: bool) -> Answer {
     if let Some(layer) = forbidden_whatever_policies_say(ask) {
         missing.push(layer);
     }
-    if !missing.is_empty() {
-        return deny("ImplicitDeny", &missing);
-    }
     let assume = trust && ASSUME_ACTIONS.contains(&ask.name.as_str());
     if assume && matches!(caller.kind, Kind::Root | Kind::Anonymous) {
-        return deny("ImplicitDeny", &[resource_name]); // T-5
+        missing.push(resource_name); // T-5
+    }
+    if !missing.is_empty() {
+        return deny("ImplicitDeny", &missing);
     }
     // 5
     if matches!(caller.kind, Kind::Service | Kind::Anonymous | Kind::Provider) {

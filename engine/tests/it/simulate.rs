@@ -2,18 +2,19 @@
 
 use portcullis_engine::{
     ContextValue, Diagnostic, Instant, LoadMode, OwnedKeys, PolicySet, PolicySetBuilder, Request, RequestInput,
-    Session, SessionPolicies,
+    Session, SessionPolicies, Severity,
 };
 use serde_json::Value;
 
 use crate::reference::DEFAULT_CLOCK;
 
-/// Loads a policy directory object in lenient mode.
+/// Loads a policy directory object in lenient mode, or says what is wrong with it.
 pub(crate) fn load(directory: &Value) -> Result<PolicySet, Vec<Diagnostic>> {
     let mut builder = PolicySetBuilder::new(LoadMode::Lenient);
     builder.add("directory.json", directory.to_string().into_bytes());
     let loaded = builder.finish();
-    loaded.policy_set.ok_or(loaded.diagnostics)
+    let errors = loaded.diagnostics.into_iter().filter(|found| found.severity == Severity::Error).collect();
+    loaded.policy_set.ok_or(errors)
 }
 
 /// A request object decoded as far as it owns its texts.
