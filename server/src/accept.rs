@@ -1,0 +1,181 @@
+//! Listeners and the accept loop: how many connections, for how long they may stay silent, from which socket.
+//!
+//! HTTP/2 begins after this file. Invariant (SILENT-CLOSED): a connection that sends nothing is closed within
+//! `first_byte_ms`, and an accept error slows the loop down instead of spinning or ending it.
+
+mod connection;
+mod unix;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use connection::{Connection, Socket};
+use unix::SocketFile;
+
+use crate::config::Config;
+
+/// Why a listener could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on `{address}`: {error}")]
+    Tcp {
+        /// As configured.
+        address: SocketAddr,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// Another process answers on the socket.
+    #[error("another process is listening on `{}`", path.display())]
+    InUse {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// Something that is not a socket stands at the path.
+    #[error("`{}` exists and is not a socket", path.display())]
+    NotASocket {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// Anyone could replace the socket.
+    #[error("the directory of `{}` is writable by everyone", path.display())]
+    OpenDirectory {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// Any other failure with a Unix socket.
+    #[error("cannot listen on `{}`: {error}", path.display())]
+    Unix {
+        /// As configured.
+        path: PathBuf,
+        /// The system's word.
+        error: io::Error,
+    },
+}
+
+/// Bound listeners, not accepting yet.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(crate) grpc: Vec<Listener>,
+    pub(crate) http: Option<TcpListener>,
+}
+
+/// One bound gRPC listener.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(SocketFile),
+}
+
+impl Listeners {
+    /// Binds everything that the configuration names.
+    ///
+    /// # Errors
+    /// At the first listener that cannot be bound.
+    pub async fn bind(config: &Config) -> Result<Self, BindError> {
+        let mut grpc = Vec::new();
+        if let Some(address) = config.listen_address() {
+            grpc.push(Listener::Tcp(bind_tcp(address).await?));
+        }
+        if let Some(path) = &config.uds {
+            grpc.push(Listener::Unix(SocketFile::bind(path).await?));
+        }
+        let http = match config.http_listen_address() {
+            Some(address) => Some(bind_tcp(address).await?),
+            None => None,
+        };
+        Ok(Self { grpc, http })
+    }
+
+    /// Where gRPC listens over TCP, with the true port.
+    #[must_use]
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.iter().find_map(|listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        })
+    }
+
+    /// Where gRPC listens over a Unix socket.
+    #[must_use]
+    pub fn grpc_socket(&self) -> Option<PathBuf> {
+        self.grpc.iter().find_map(|listener| match listener {
+            Listener::Tcp(_) => None,
+            Listener::Unix(file) => Some(file.path().to_owned()),
+        })
+    }
+
+    /// Where HTTP listens, with the true port.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+}
+
+async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| BindError::Tcp { address, error })
+}
+
+/// What bounds an accept loop.
+#[derive(Debug, Clone)]
+pub(crate) struct AcceptLimits {
+    /// One permit for each connection of all listeners together.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Longest silence before the first byte.
+    pub(crate) first_byte: Duration,
+}
+
+const ERROR_WAIT_MIN: Duration = Duration::from_millis(50);
+const ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Accepts until `draining`, handing each connection that speaks to `ready`.
+pub(crate) async fn accept_loop(
+    listener: Listener,
+    limits: AcceptLimits,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    draining: CancellationToken,
+) {
+    let mut error_wait = ERROR_WAIT_MIN;
+    loop {
+        let Ok(permit) = limits.connections.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = draining.cancelled() => return,
+        };
+        let socket = match accepted {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, wait_ms = error_wait.as_millis(), "cannot accept a connection");
+                tokio::time::sleep(error_wait).await;
+                error_wait = (error_wait * 2).min(ERROR_WAIT_MAX);
+                continue;
+            }
+        };
+        error_wait = ERROR_WAIT_MIN;
+        let (ready, first_byte) = (ready.clone(), limits.first_byte);
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = tokio::time::timeout(first_byte, socket.first_byte()).await {
+                // The receiver is gone only while the process ends.
+                let _ = ready.send(Ok(Connection::new(socket, permit))).await;
+            }
+        });
+    }
+}
+
+async fn accept(listener: &Listener) -> io::Result<Socket> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        Listener::Unix(file) => Ok(Socket::Unix(file.listener().accept().await?.0)),
+    }
+}

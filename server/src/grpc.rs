@@ -1,0 +1,64 @@
+//! The gRPC services and what stands around them.
+//!
+//! `authorization` and `policy_set` answer; `decode`, `encode` and `status` are the only places that know wire types;
+//! `guard` bounds every request; `health` says whether to send any.
+
+mod authorization;
+mod decode;
+mod encode;
+mod guard;
+mod health;
+mod policy_set;
+mod session_policy;
+mod simulation;
+mod status;
+
+use std::sync::Arc;
+
+use portcullis_proto::FILE_DESCRIPTOR_SET;
+use portcullis_proto::v1::authorization_service_server::AuthorizationServiceServer;
+use portcullis_proto::v1::policy_set_service_server::PolicySetServiceServer;
+use portcullis_store::Store;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::config::Config;
+use crate::tally::Tally;
+use authorization::Authorization;
+pub(crate) use encode::instant;
+pub(crate) use guard::GuardLayer;
+pub(crate) use health::Health;
+use policy_set::PolicySets;
+
+/// What every service shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) draining: CancellationToken,
+}
+
+/// Every service behind one set of routes.
+///
+/// # Errors
+/// When the descriptors that reflection serves cannot be read, which a test rules out.
+pub(crate) fn routes(shared: &Shared, health: &Health) -> Result<Routes, tonic_reflection::server::Error> {
+    let Config { message_bytes_max, response_bytes_max, reflection, .. } = *shared.config;
+    let authorization = AuthorizationServiceServer::new(Authorization::new(shared.clone()))
+        .max_decoding_message_size(message_bytes_max)
+        .max_encoding_message_size(response_bytes_max);
+    let policy_set = PolicySetServiceServer::new(PolicySets::new(shared.clone()))
+        .max_decoding_message_size(message_bytes_max)
+        .max_encoding_message_size(response_bytes_max);
+    let mut routes = Routes::new(authorization).add_service(policy_set).add_service(health.service());
+    if reflection {
+        let described = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes = routes.add_service(described().build_v1()?).add_service(described().build_v1alpha()?);
+    }
+    Ok(routes)
+}

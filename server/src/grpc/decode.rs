@@ -1,0 +1,312 @@
+//! Wire messages -> the engine's request. Every InvalidArgument of a question is born here or in `Request::parse`.
+//!
+//! Invariant (FULL-DESTRUCTURING): messages are taken apart field by field, so that a new field breaks the build and is
+//! not silently ignored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_engine as engine;
+use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
+use portcullis_proto::v1;
+
+use super::session_policy::SessionPolicyCache;
+use super::status::Refusal;
+
+/// How much an answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Detail {
+    None,
+    Statements,
+    Trace,
+}
+
+/// A question out of its message: borrowed texts, session policies compiled.
+#[derive(Debug)]
+pub(crate) struct Question<'m> {
+    principal: &'m str,
+    action: &'m str,
+    resource: &'m str,
+    resource_account: Option<&'m str>,
+    context: Vec<(&'m str, ContextValue<'m>)>,
+    session: Option<QuestionSession<'m>>,
+}
+
+#[derive(Debug)]
+struct QuestionSession<'m> {
+    policies: Option<Arc<SessionPolicies>>,
+    policy_arns: &'m [String],
+    tags: Vec<(&'m str, &'m str)>,
+    issued_at: Option<Instant>,
+    mfa_authenticated_at: Option<Instant>,
+    source_identity: Option<&'m str>,
+    federated_provider: Option<&'m str>,
+    issuer: Option<&'m str>,
+}
+
+/// What a question asks for beside its own content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wishes {
+    pub(crate) min_generation: u64,
+    pub(crate) detail: Detail,
+}
+
+/// What the items of a batch share.
+#[derive(Debug)]
+pub(crate) struct Defaults<'m> {
+    principal: &'m str,
+    session: Option<&'m v1::Session>,
+    context: &'m BTreeMap<String, v1::ContextValue>,
+}
+
+/// Decodes one question.
+pub(crate) fn authorize<'m>(
+    message: &'m v1::AuthorizeRequest,
+    policies: &SessionPolicyCache,
+) -> Result<(Question<'m>, Wishes), Refusal> {
+    let v1::AuthorizeRequest {
+        principal,
+        action,
+        resource,
+        context,
+        resource_account,
+        session,
+        min_generation,
+        detail,
+    } = message;
+    let mut wrong = Vec::new();
+    let detail = decode_detail(*detail, &mut wrong);
+    let question = Question {
+        principal,
+        action,
+        resource,
+        resource_account: present(resource_account),
+        context: context.iter().filter_map(|(key, value)| entry(key, value, &mut wrong)).collect(),
+        session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
+    };
+    let wishes = Wishes { min_generation: *min_generation, detail };
+    if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refusal::Malformed(wrong)) }
+}
+
+/// Decodes what is common to a batch; its items are decoded one by one, because each fails alone.
+pub(crate) fn batch(
+    message: &v1::BatchAuthorizeRequest,
+    items_max: usize,
+) -> Result<(Defaults<'_>, &[v1::BatchAuthorizeItem], Wishes), Refusal> {
+    let v1::BatchAuthorizeRequest { principal, session, context, items, min_generation, detail } = message;
+    let mut wrong = Vec::new();
+    let detail = decode_detail(*detail, &mut wrong);
+    if items.len() > items_max {
+        let description = format!("has {} items, more than the {items_max} of one batch", items.len());
+        wrong.push(Violation { field: "items".to_owned(), description });
+    }
+    let defaults = Defaults { principal, session: session.as_ref(), context };
+    let wishes = Wishes { min_generation: *min_generation, detail };
+    if wrong.is_empty() { Ok((defaults, items, wishes)) } else { Err(Refusal::Malformed(wrong)) }
+}
+
+/// Decodes one item of a batch.
+pub(crate) fn item<'m>(
+    defaults: &Defaults<'m>,
+    message: &'m v1::BatchAuthorizeItem,
+    policies: &SessionPolicyCache,
+) -> Result<Question<'m>, Refusal> {
+    let v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session } = message;
+    let mut wrong = Vec::new();
+    let inherited =
+        defaults.context.iter().filter(|(key, _)| !context.keys().any(|own| own.eq_ignore_ascii_case(key)));
+    let question = Question {
+        principal: present(principal).unwrap_or(defaults.principal),
+        action,
+        resource,
+        resource_account: present(resource_account),
+        context: inherited.chain(context).filter_map(|(key, value)| entry(key, value, &mut wrong)).collect(),
+        session: session
+            .as_ref()
+            .or(defaults.session)
+            .map(|session| decode_session(session, policies, &mut wrong)),
+    };
+    if wrong.is_empty() { Ok(question) } else { Err(Refusal::Malformed(wrong)) }
+}
+
+impl Question<'_> {
+    /// The tags' storage for [`Question::check`].
+    fn engine_session(&self) -> Option<engine::Session<'_>> {
+        let QuestionSession {
+            policies,
+            policy_arns,
+            tags,
+            issued_at,
+            mfa_authenticated_at,
+            source_identity,
+            federated_provider,
+            issuer,
+        } = self.session.as_ref()?;
+        Some(engine::Session {
+            policies: policies.as_deref(),
+            policy_arns,
+            tags,
+            issued_at: *issued_at,
+            mfa_authenticated_at: *mfa_authenticated_at,
+            source_identity: *source_identity,
+            federated_provider: *federated_provider,
+            issuer: *issuer,
+        })
+    }
+
+    /// The engine's request at one clock reading, or everything that is wrong with it.
+    pub(crate) fn check(&self, now: Instant, owned_keys: OwnedKeys) -> Result<engine::Request<'_>, Refusal> {
+        let input = RequestInput {
+            principal: self.principal,
+            action: self.action,
+            resource: self.resource,
+            resource_account: self.resource_account,
+            context: &self.context,
+            session: self.engine_session(),
+            now,
+            owned_keys,
+        };
+        engine::Request::parse(input).map_err(Refusal::Malformed)
+    }
+}
+
+/// A wire time as an instant.
+pub(crate) fn instant(field: &str, time: &prost_types::Timestamp) -> Result<Instant, Violation> {
+    /// The first second of the year 1 and the last of the year 9999, as protobuf has them.
+    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    let prost_types::Timestamp { seconds, nanos } = *time;
+    match u32::try_from(nanos) {
+        Ok(nanos) if nanos < 1_000_000_000 && SECONDS.contains(&seconds) => Ok(Instant::new(seconds, nanos)),
+        _ => Err(Violation {
+            field: field.to_owned(),
+            description: "is not a time between the years 1 and 9999".to_owned(),
+        }),
+    }
+}
+
+fn decode_detail(number: i32, wrong: &mut Vec<Violation>) -> Detail {
+    match v1::Detail::try_from(number) {
+        Ok(v1::Detail::Unspecified | v1::Detail::None) => Detail::None,
+        Ok(v1::Detail::Statements) => Detail::Statements,
+        Ok(v1::Detail::Trace) => Detail::Trace,
+        Err(_) => {
+            let description = format!("has no value {number}");
+            wrong.push(Violation { field: "detail".to_owned(), description });
+            Detail::None
+        }
+    }
+}
+
+fn entry<'m>(
+    key: &'m str,
+    value: &'m v1::ContextValue,
+    wrong: &mut Vec<Violation>,
+) -> Option<(&'m str, ContextValue<'m>)> {
+    let mut refuse = |description: &str| {
+        wrong.push(Violation { field: format!("context[\"{key}\"]"), description: description.to_owned() });
+        None
+    };
+    let v1::ContextValue { value } = value;
+    let decoded = match value {
+        None => return refuse("has no value: set one of text, list, boolean or number"),
+        Some(v1::context_value::Value::Text(text)) => ContextValue::Text(text),
+        Some(v1::context_value::Value::List(v1::TextList { values })) => ContextValue::List(values),
+        Some(v1::context_value::Value::Boolean(boolean)) => ContextValue::Bool(*boolean),
+        Some(v1::context_value::Value::Number(number)) if is_number(number) => ContextValue::Text(number),
+        Some(v1::context_value::Value::Number(_)) => return refuse("is not a decimal number"),
+    };
+    Some((key, decoded))
+}
+
+fn decode_session<'m>(
+    message: &'m v1::Session,
+    cache: &SessionPolicyCache,
+    wrong: &mut Vec<Violation>,
+) -> QuestionSession<'m> {
+    let v1::Session {
+        policies,
+        policy_arns,
+        tags,
+        transitive_tag_keys,
+        issued_at,
+        mfa_authenticated_at,
+        source_identity,
+        federated_provider,
+        issuer,
+    } = message;
+    // Whether a tag passes on matters to the next session, not to a decision in this one.
+    for key in transitive_tag_keys {
+        if !tags.keys().any(|tag| tag.eq_ignore_ascii_case(key)) {
+            let description = format!("`{key}` is not the key of a session tag");
+            wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
+        }
+    }
+    let mut time = |field: &str, time: &Option<prost_types::Timestamp>| {
+        time.as_ref().and_then(|time| instant(field, time).map_err(|violation| wrong.push(violation)).ok())
+    };
+    let issued_at = time("session.issued_at", issued_at);
+    let mfa_authenticated_at = time("session.mfa_authenticated_at", mfa_authenticated_at);
+    let policies = match cache.compiled(policies) {
+        Ok(policies) => policies,
+        Err(violations) => {
+            wrong.extend(violations);
+            None
+        }
+    };
+    QuestionSession {
+        policies,
+        policy_arns,
+        tags: tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        issued_at,
+        mfa_authenticated_at,
+        source_identity: present(source_identity),
+        federated_provider: present(federated_provider),
+        issuer: present(issuer),
+    }
+}
+
+fn present(text: &str) -> Option<&str> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+/// Optional sign, digits, optional fraction, optional exponent.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole)
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_decimal_texts() {
+        for text in ["0", "-1", "12.50", "1e9", "1.5E-3", "123456789012345678901234567890"] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in ["", "-", "1.", ".5", "0x1", "NaN", "inf", "1e", "+1", " 1", "1 ", "--1"] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_outside_of_protobuf_s_range_are_refused() {
+        let time = |seconds, nanos| instant("t", &prost_types::Timestamp { seconds, nanos });
+        assert!(time(0, 999_999_999).is_ok());
+        assert!(time(0, 1_000_000_000).is_err());
+        assert!(time(0, -1).is_err());
+        assert!(time(253_402_300_800, 0).is_err());
+        assert!(time(i64::MIN, 0).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Decisions, diagnostics and status -> wire messages.
+//!
+//! Invariant: engine values are matched without a catch-all where they are enums, so that a new one is given a wire
+//! value before it is sent.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use portcullis_engine as engine;
+use portcullis_engine::{
+    Decision, Explanation, Layer, LayerTrace, Reason, Request, StatementRef, StatementTrace,
+};
+use portcullis_proto::v1;
+
+use super::decode::Detail;
+
+/// Which policy set answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stamp {
+    pub(crate) revision: String,
+    pub(crate) generation: u64,
+}
+
+/// The answer to one question.
+pub(crate) fn response(
+    decision: &Decision<'_>,
+    request: &Request<'_>,
+    detail: Detail,
+    stamp: &Stamp,
+) -> v1::AuthorizeResponse {
+    let determining_statements = match detail {
+        Detail::None => Vec::new(),
+        Detail::Statements | Detail::Trace => decision.statements.iter().map(statement).collect(),
+    };
+    v1::AuthorizeResponse {
+        decision: match decision.effect {
+            engine::Effect::Allow => v1::Decision::Allow,
+            engine::Effect::Deny => v1::Decision::Deny,
+        }
+        .into(),
+        reason: match decision.reason {
+            Reason::Allowed => v1::Reason::Allowed,
+            Reason::ExplicitDeny => v1::Reason::ExplicitDeny,
+            Reason::ImplicitDeny => v1::Reason::ImplicitDeny,
+            Reason::EvaluationLimit => v1::Reason::EvaluationLimit,
+        }
+        .into(),
+        layer: layer(decision.layer).into(),
+        message: decision.message(request),
+        determining_statements,
+        missing_context_keys: decision.missing_context_keys.iter().map(|&key| key.to_owned()).collect(),
+        trace: None,
+        revision: stamp.revision.clone(),
+        generation: stamp.generation,
+        request_id: uuid::Uuid::now_v7().to_string(),
+    }
+}
+
+/// The answer to one question with the walk behind it.
+pub(crate) fn traced(
+    explanation: &Explanation<'_>,
+    request: &Request<'_>,
+    stamp: &Stamp,
+) -> v1::AuthorizeResponse {
+    let Explanation { decision, layers, advice } = explanation;
+    let trace = v1::Trace { layers: layers.iter().map(layer_trace).collect(), advice: advice.clone() };
+    v1::AuthorizeResponse { trace: Some(trace), ..response(decision, request, Detail::Trace, stamp) }
+}
+
+/// One finding.
+pub(crate) fn diagnostic(diagnostic: &engine::Diagnostic) -> v1::Diagnostic {
+    let engine::Diagnostic { code, severity, file, position, message, help, .. } = diagnostic;
+    v1::Diagnostic {
+        code: code.as_str().to_owned(),
+        severity: match severity {
+            engine::Severity::Note => v1::Severity::Note,
+            engine::Severity::Warning => v1::Severity::Warning,
+            engine::Severity::Error => v1::Severity::Error,
+        }
+        .into(),
+        file: file.clone(),
+        line: position.line,
+        column: position.column,
+        message: message.clone(),
+        help: help.clone().unwrap_or_default(),
+    }
+}
+
+/// A wall-clock time.
+pub(crate) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+    let (seconds, nanos) = split(time);
+    prost_types::Timestamp { seconds, nanos: nanos as i32 }
+}
+
+/// A wall-clock time as the engine has it.
+pub(crate) fn instant(time: SystemTime) -> engine::Instant {
+    let (seconds, nanos) = split(time);
+    engine::Instant::new(seconds, nanos)
+}
+
+fn split(time: SystemTime) -> (i64, u32) {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
+        Err(error) => {
+            let before = error.duration();
+            let seconds = i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds);
+            match before.subsec_nanos() {
+                0 => (seconds, 0),
+                nanos => (seconds.saturating_sub(1), 1_000_000_000 - nanos),
+            }
+        }
+    }
+}
+
+fn layer(layer: Layer) -> v1::Layer {
+    match layer {
+        Layer::Identity => v1::Layer::Identity,
+        Layer::Resource => v1::Layer::Resource,
+        Layer::Boundary => v1::Layer::Boundary,
+        Layer::Session => v1::Layer::Session,
+        Layer::Scp => v1::Layer::Scp,
+        Layer::Rcp => v1::Layer::Rcp,
+        Layer::Endpoint => v1::Layer::Endpoint,
+        Layer::Trust => v1::Layer::Trust,
+    }
+}
+
+fn statement(statement: &StatementRef<'_>) -> v1::DeterminingStatement {
+    let StatementRef { policy_id, sid, index, file, line, column, layer: found_in } = *statement;
+    v1::DeterminingStatement {
+        policy_id: policy_id.to_owned(),
+        sid: sid.to_owned(),
+        index,
+        file: file.to_owned(),
+        line,
+        column,
+        layer: layer(found_in).into(),
+    }
+}
+
+fn layer_trace(trace: &LayerTrace<'_>) -> v1::LayerTrace {
+    let LayerTrace { layer: which, outcome, note, statements } = trace;
+    v1::LayerTrace {
+        layer: layer(*which).into(),
+        outcome: match *outcome {
+            "allow" => v1::LayerOutcome::Allow,
+            "explicit deny" => v1::LayerOutcome::ExplicitDeny,
+            "implicit deny" => v1::LayerOutcome::ImplicitDeny,
+            _ => v1::LayerOutcome::Unspecified,
+        }
+        .into(),
+        note: note.clone(),
+        statements: statements.iter().map(statement_trace).collect(),
+    }
+}
+
+fn statement_trace(trace: &StatementTrace<'_>) -> v1::StatementTrace {
+    let StatementTrace { statement: which, effect, matched, failed_part, detail } = trace;
+    v1::StatementTrace {
+        statement: Some(statement(which)),
+        effect: match effect {
+            engine::Effect::Allow => v1::Effect::Allow,
+            engine::Effect::Deny => v1::Effect::Deny,
+        }
+        .into(),
+        matched: *matched,
+        failed_part: match *failed_part {
+            "principal" => v1::StatementPart::Principal,
+            "action" => v1::StatementPart::Action,
+            "resource" => v1::StatementPart::Resource,
+            "condition" => v1::StatementPart::Condition,
+            _ => v1::StatementPart::Unspecified,
+        }
+        .into(),
+        detail: detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_before_the_epoch_keep_positive_nanoseconds() {
+        assert_eq!(split(UNIX_EPOCH - Duration::from_millis(1)), (-1, 999_000_000));
+        assert_eq!(split(UNIX_EPOCH - Duration::from_secs(2)), (-2, 0));
+        assert_eq!(split(UNIX_EPOCH + Duration::from_millis(1500)), (1, 500_000_000));
+    }
+}

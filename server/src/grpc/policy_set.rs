@@ -1,0 +1,153 @@
+//! PolicySetService: which policy set is active, and waiting for another.
+//!
+//! Reads the store and changes nothing; answers before the first snapshot, too.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_engine::Counts;
+use portcullis_proto::v1;
+use portcullis_proto::v1::policy_set_service_server::PolicySetService;
+use portcullis_store::{Rejection, Revision, Snapshot};
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status};
+
+use super::Shared;
+use super::authorization::stamp;
+use super::encode::{self, Stamp};
+use super::status::Refusal;
+use crate::shutdown::UntilDrain;
+
+/// Diagnostics that one status tells; it says how many there are in all.
+const DIAGNOSTICS_MAX: usize = 100;
+
+/// Tells about the store.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicySets {
+    shared: Shared,
+}
+
+impl PolicySets {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+
+    fn status(&self) -> v1::GetStatusResponse {
+        let portcullis_store::Status {
+            generation,
+            revision,
+            loaded_at,
+            counts,
+            rejection,
+            watching,
+            scans: _,
+        } = self.shared.store.status();
+        v1::GetStatusResponse {
+            revision: revision.map(|revision| revision.to_string()).unwrap_or_default(),
+            generation,
+            loaded_at: loaded_at.map(encode::timestamp),
+            counts: counts.map(encode_counts),
+            last_rejection: rejection.as_ref().map(encode_rejection),
+            watching,
+        }
+    }
+
+    /// The active snapshot when it is what is waited for.
+    fn reached(&self, wanted: &Wanted) -> Option<Arc<Snapshot>> {
+        self.shared.store.current().filter(|snapshot| {
+            snapshot.generation >= wanted.min_generation
+                && wanted.revision.is_none_or(|revision| revision == snapshot.revision)
+        })
+    }
+
+    async fn wait(&self, wanted: Wanted) -> Result<Arc<Snapshot>, Refusal> {
+        let mut generation = self.shared.store.subscribe();
+        loop {
+            generation.mark_unchanged();
+            if let Some(snapshot) = self.reached(&wanted) {
+                return Ok(snapshot);
+            }
+            tokio::select! {
+                changed = generation.changed() => changed.map_err(|_| Refusal::Draining)?,
+                () = self.shared.draining.cancelled() => return Err(Refusal::Draining),
+            }
+        }
+    }
+}
+
+/// What a caller waits for.
+struct Wanted {
+    revision: Option<Revision>,
+    min_generation: u64,
+}
+
+fn decode_wanted(message: v1::WaitForRevisionRequest) -> Result<Wanted, Refusal> {
+    let v1::WaitForRevisionRequest { revision, min_generation } = message;
+    if revision.is_empty() {
+        return Ok(Wanted { revision: None, min_generation });
+    }
+    match revision.parse() {
+        Ok(revision) => Ok(Wanted { revision: Some(revision), min_generation }),
+        Err(error) => Err(Refusal::field("revision", format!("`{revision}`: {error}"))),
+    }
+}
+
+fn encode_counts(counts: Counts) -> v1::Counts {
+    let Counts { users, groups, roles, policies, statements } = counts;
+    v1::Counts { users, groups, roles, policies, statements }
+}
+
+fn encode_rejection(rejection: &Rejection) -> v1::Rejection {
+    let Rejection { at, revision: _, diagnostics } = rejection;
+    v1::Rejection {
+        rejected_at: Some(encode::timestamp(*at)),
+        diagnostics: diagnostics.iter().take(DIAGNOSTICS_MAX).map(encode::diagnostic).collect(),
+        diagnostics_total: u32::try_from(diagnostics.len()).unwrap_or(u32::MAX),
+    }
+}
+
+#[tonic::async_trait]
+impl PolicySetService for PolicySets {
+    type WatchRevisionsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchRevisionsResponse, Status>> + Send>>;
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let v1::GetStatusRequest {} = request.into_inner();
+        Ok(Response::new(self.status()))
+    }
+
+    async fn watch_revisions(
+        &self,
+        request: Request<v1::WatchRevisionsRequest>,
+    ) -> Result<Response<Self::WatchRevisionsStream>, Status> {
+        let v1::WatchRevisionsRequest {} = request.into_inner();
+        let store = self.shared.store.clone();
+        let mut last_sent = 0;
+        let generations = UntilDrain::new(WatchStream::new(store.subscribe()), self.shared.draining.clone());
+        let revisions = generations.filter_map(move |_| {
+            // The active snapshot may be ahead of the generation that woke us; it is sent once.
+            let snapshot = store.current().filter(|snapshot| snapshot.generation > last_sent)?;
+            last_sent = snapshot.generation;
+            let Stamp { revision, generation } = stamp(&snapshot);
+            let loaded_at = Some(encode::timestamp(snapshot.loaded_at));
+            Some(Ok(v1::WatchRevisionsResponse { revision, generation, loaded_at }))
+        });
+        Ok(Response::new(Box::pin(revisions)))
+    }
+
+    async fn wait_for_revision(
+        &self,
+        request: Request<v1::WaitForRevisionRequest>,
+    ) -> Result<Response<v1::WaitForRevisionResponse>, Status> {
+        let wanted = decode_wanted(request.into_inner()).map_err(Refusal::into_status)?;
+        let limit = Duration::from_millis(self.shared.config.revision_wait_ms);
+        let waited = tokio::time::timeout(limit, self.wait(wanted)).await.unwrap_or(Err(Refusal::Revision));
+        let Stamp { revision, generation } = stamp(&*waited.map_err(Refusal::into_status)?);
+        Ok(Response::new(v1::WaitForRevisionResponse { revision, generation }))
+    }
+}

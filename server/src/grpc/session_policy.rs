@@ -1,0 +1,110 @@
+//! Session policies arrive as text with each request of a session; this keeps their compiled form for the next one.
+//!
+//! Invariant (FULL-KEY): the key is the whole text of every document, in order; never a hash, never a join.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use portcullis_engine::{Diagnostic, LoadMode, SessionPolicies, Violation};
+
+/// Bytes of the documents of one session that are still kept; longer ones are compiled each time.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+/// Compiled session policies by their text; bounded in entries and in bytes per entry.
+#[derive(Debug)]
+pub(crate) struct SessionPolicyCache {
+    compiled: DashMap<Vec<String>, Arc<SessionPolicies>>,
+    entries_max: usize,
+    mode: LoadMode,
+}
+
+impl SessionPolicyCache {
+    pub(crate) fn new(entries_max: usize, mode: LoadMode) -> Self {
+        Self { compiled: DashMap::new(), entries_max, mode }
+    }
+
+    /// The compiled form of `documents`; none for no documents.
+    pub(crate) fn compiled(
+        &self,
+        documents: &[String],
+    ) -> Result<Option<Arc<SessionPolicies>>, Vec<Violation>> {
+        if documents.is_empty() {
+            return Ok(None);
+        }
+        if let Some(found) = self.compiled.get(documents) {
+            return Ok(Some(Arc::clone(found.value())));
+        }
+        let compiled = SessionPolicies::compile(documents, self.mode)
+            .map_err(|diagnostics| diagnostics.iter().map(violation).collect::<Vec<_>>())?;
+        let compiled = Arc::new(compiled);
+        if documents.iter().map(String::len).sum::<usize>() <= KEPT_BYTES_MAX {
+            self.keep(documents, Arc::clone(&compiled));
+        }
+        Ok(Some(compiled))
+    }
+
+    /// Room is made by dropping whichever entry comes first: sessions are many and short, none deserves to stay.
+    fn keep(&self, documents: &[String], compiled: Arc<SessionPolicies>) {
+        if self.entries_max == 0 {
+            return;
+        }
+        while self.compiled.len() >= self.entries_max {
+            // The guard of the iterator must be gone before the map is changed.
+            let first = self.compiled.iter().next().map(|entry| entry.key().clone());
+            let Some(first) = first else { break };
+            self.compiled.remove(&first);
+        }
+        self.compiled.insert(documents.to_vec(), compiled);
+    }
+}
+
+fn violation(diagnostic: &Diagnostic) -> Violation {
+    let Diagnostic { code, file, position, message, .. } = diagnostic;
+    Violation {
+        field: "session.policies".to_owned(),
+        description: format!("{file}:{}:{}: {message} [{}]", position.line, position.column, code.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(action: &str) -> String {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"*"}}]}}"#
+        )
+    }
+
+    #[test]
+    fn the_same_text_is_compiled_once_and_the_bound_holds() {
+        let cache = SessionPolicyCache::new(2, LoadMode::Lenient);
+        assert!(cache.compiled(&[]).unwrap().is_none());
+        let first = cache.compiled(&[document("s3:A")]).unwrap().unwrap();
+        let again = cache.compiled(&[document("s3:A")]).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        for number in 0..10 {
+            cache.compiled(&[document(&format!("s3:B{number}"))]).unwrap();
+            assert!(cache.compiled.len() <= 2);
+        }
+    }
+
+    #[test]
+    fn two_documents_are_not_their_join() {
+        let cache = SessionPolicyCache::new(8, LoadMode::Lenient);
+        cache.compiled(&[document("s3:A"), document("s3:B")]).unwrap();
+        cache.compiled(&[document("s3:B"), document("s3:A")]).unwrap();
+        assert_eq!(cache.compiled.len(), 2);
+        assert!(cache.compiled(&[document("s3:A") + &document("s3:B")]).is_err());
+    }
+
+    #[test]
+    fn long_texts_are_not_kept_and_bad_ones_are_violations() {
+        let cache = SessionPolicyCache::new(8, LoadMode::Lenient);
+        let long = document("s3:A") + &" ".repeat(KEPT_BYTES_MAX);
+        cache.compiled(&[long]).unwrap();
+        assert_eq!(cache.compiled.len(), 0);
+        let violations = cache.compiled(&["{".to_owned()]).unwrap_err();
+        assert_eq!(violations.first().unwrap().field, "session.policies");
+    }
+}

@@ -1,0 +1,175 @@
+//! Every way not to answer, and how the wire says it.
+//!
+//! Invariant: each status carries one `ErrorInfo` of domain `portcullis`, is small enough for a client's header limit,
+//! and says nothing about the inside of the process.
+
+use std::collections::HashMap;
+
+use portcullis_engine::{Diagnostic, Violation};
+use portcullis_proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+const DOMAIN: &str = "portcullis";
+/// Violations and diagnostics that one status names; the message says how many there are.
+const VIOLATIONS_MAX: usize = 16;
+/// Characters of one field path or description.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The question is malformed.
+    Malformed(Vec<Violation>),
+    /// No policy set has been loaded yet.
+    NotReady,
+    /// The generation asked for is not active yet.
+    Generation { asked: u64, active: u64 },
+    /// The revision asked for did not become active in time.
+    Revision,
+    /// The policies given in the call do not load.
+    Policies(Vec<Diagnostic>),
+    /// Too many requests are under way.
+    Shed,
+    /// The request took too long.
+    Late,
+    /// The process is ending.
+    Draining,
+    /// A panic.
+    Broken,
+}
+
+impl Refusal {
+    /// A malformed question with one violation.
+    pub(crate) fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Malformed(vec![Violation { field: field.into(), description: description.into() }])
+    }
+
+    /// The status of a whole call.
+    pub(crate) fn into_status(self) -> Status {
+        let Parts { code, reason, message, violations } = self.parts();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+        if !violations.is_empty() {
+            let fields = violations
+                .into_iter()
+                .map(|Violation { field, description }| FieldViolation::new(field, description));
+            details.set_bad_request(fields.collect::<Vec<_>>());
+        }
+        Status::with_error_details(code, message, details)
+    }
+
+    /// The same for one question of several.
+    pub(crate) fn into_item(self) -> v1::AuthorizeError {
+        let Parts { code, reason, message, violations } = self.parts();
+        let field_violations = violations
+            .into_iter()
+            .map(|Violation { field, description }| v1::FieldViolation { field, description })
+            .collect();
+        v1::AuthorizeError { code: code.into(), message, reason: reason.to_owned(), field_violations }
+    }
+
+    fn parts(self) -> Parts {
+        let plain = |code, reason, message: &str| Parts {
+            code,
+            reason,
+            message: message.to_owned(),
+            violations: Vec::new(),
+        };
+        match self {
+            Self::Malformed(violations) => Parts {
+                code: Code::InvalidArgument,
+                reason: "MALFORMED_REQUEST",
+                message: summary("the request is malformed", violations.iter().map(ToString::to_string)),
+                violations: shortened(violations),
+            },
+            Self::Policies(diagnostics) => {
+                let violations: Vec<Violation> = diagnostics.iter().map(violation).collect();
+                Parts {
+                    code: Code::InvalidArgument,
+                    reason: "POLICIES_REJECTED",
+                    message: summary(
+                        "the policies do not load",
+                        violations.iter().map(|found| found.description.clone()),
+                    ),
+                    violations: shortened(violations),
+                }
+            }
+            Self::NotReady => plain(Code::Unavailable, "NO_POLICY_SET", "no policy set has been loaded yet"),
+            Self::Generation { asked, active } => plain(
+                Code::FailedPrecondition,
+                "GENERATION_NOT_ACTIVE",
+                &format!("generation {asked} is not active yet; the active one is {active}"),
+            ),
+            Self::Revision => plain(
+                Code::FailedPrecondition,
+                "REVISION_NOT_ACTIVE",
+                "what was waited for did not become active in time",
+            ),
+            Self::Shed => plain(Code::ResourceExhausted, "OVERLOADED", "too many requests are under way"),
+            Self::Late => plain(Code::DeadlineExceeded, "TIMEOUT", "the request took too long"),
+            Self::Draining => plain(Code::Unavailable, "DRAINING", "the service is ending"),
+            Self::Broken => plain(Code::Internal, "INTERNAL", "the request could not be answered"),
+        }
+    }
+}
+
+/// A status that gRPC's own machinery made, with the `ErrorInfo` that every error carries.
+pub(crate) fn explained(status: &Status) -> Status {
+    // A message that is no protobuf is the caller's mistake; the codec calls it an internal error.
+    let (code, reason) = match status.code() {
+        Code::Internal => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+        Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+        Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
+        Code::Cancelled | Code::DeadlineExceeded => (status.code(), "TIMEOUT"),
+        Code::NotFound => (Code::NotFound, "NOT_FOUND"),
+        other => (other, "REFUSED"),
+    };
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, status.message(), details)
+}
+
+struct Parts {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    violations: Vec<Violation>,
+}
+
+fn violation(diagnostic: &Diagnostic) -> Violation {
+    let Diagnostic { code, file, position, message, .. } = diagnostic;
+    Violation {
+        field: "directory_json".to_owned(),
+        description: format!("{file}:{}:{}: {message} [{}]", position.line, position.column, code.as_str()),
+    }
+}
+
+fn summary(lead: &str, findings: impl ExactSizeIterator<Item = String>) -> String {
+    let count = findings.len();
+    let mut findings = findings;
+    match (findings.next(), count) {
+        (None, _) => lead.to_owned(),
+        (Some(first), 1) => format!("{lead}: {}", short(&first)),
+        (Some(first), _) => format!("{lead}: {} (and {} more)", short(&first), count - 1),
+    }
+}
+
+fn shortened(violations: Vec<Violation>) -> Vec<Violation> {
+    violations
+        .into_iter()
+        .take(VIOLATIONS_MAX)
+        .map(|Violation { field, description }| Violation {
+            field: short(&field),
+            description: short(&description),
+        })
+        .collect()
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Limits, strange peers, the Unix socket and the end.
+
+use std::time::Duration;
+
+use portcullis_proto::v1;
+use portcullis_server::Outcome;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, question, reason, text};
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_and_one_at_it_is_read() {
+    let sidecar = Sidecar::start().await;
+    let sized = |size: usize| {
+        let mut request = question(ALICE, "orders:GetOrder", ORDER);
+        request.context.insert("k".to_owned(), text(&"v".repeat(size)));
+        request
+    };
+    // Read, and refused for the length of one value.
+    let status = sidecar.authorize(sized(250 << 10)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let status = sidecar.authorize(sized(300 << 10)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_over_the_limit_is_shed() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 1).await;
+    let mut client = sidecar.policy_set();
+    let wait = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
+    let waiting = tokio::spawn(async move { client.wait_for_revision(wait).await });
+    let shed = async {
+        loop {
+            match sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(status) => break status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(SOON, shed).await.expect("one request is shed");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_and_others_are_served() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| {
+        config.first_byte_ms = 50;
+        config.connections_max = 2;
+    })
+    .await;
+    let mut silent = TcpStream::connect(sidecar.grpc).await.unwrap();
+    let closed = tokio::time::timeout(SOON, silent.read(&mut [0; 1])).await.expect("it is closed");
+    assert!(matches!(closed, Ok(0) | Err(_)));
+    let _held = (TcpStream::connect(sidecar.grpc).await, TcpStream::connect(sidecar.grpc).await);
+    let answered = sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER));
+    tokio::time::timeout(SOON, answered).await.expect("it is served").unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_another_protocol_hurts_nobody() {
+    let sidecar = Sidecar::start().await;
+    let mut stream = TcpStream::connect(sidecar.grpc).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_unix_socket_answers_and_goes_with_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.uds = Some(path.clone())).await;
+    let channel = Endpoint::from_shared(format!("unix:{}", path.display())).unwrap().connect().await.unwrap();
+    let mut client = v1::authorization_service_client::AuthorizationServiceClient::new(channel);
+    let response = client.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap().into_inner();
+    assert_eq!(response.decision(), v1::Decision::Allow);
+    drop(client);
+    assert_eq!(sidecar.stop().await, Outcome::Drained);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn the_drain_turns_unhealthy_ends_streams_and_answers_what_came_before() {
+    let mut sidecar = Sidecar::configured(Some(POLICIES), |config| config.drain_delay_ms = 300).await;
+    let request = HealthCheckRequest { service: String::new() };
+    let mut health = HealthClient::new(sidecar.channel.clone()).watch(request).await.unwrap().into_inner();
+    let mut serving = async || health.next().await.map(|status| status.unwrap().status());
+    while serving().await != Some(ServingStatus::Serving) {}
+    let mut revisions =
+        sidecar.policy_set().watch_revisions(v1::WatchRevisionsRequest {}).await.unwrap().into_inner();
+    revisions.next().await.unwrap().unwrap();
+
+    sidecar.begin_stop();
+    assert_eq!(serving().await, Some(ServingStatus::NotServing));
+    assert_eq!(sidecar.page("/readyz").await.0, 503);
+    assert_eq!(sidecar.page("/livez").await.0, 200);
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+    let ended = async { while revisions.next().await.is_some() {} };
+    tokio::time::timeout(SOON, ended).await.expect("the stream ends");
+    assert_eq!(sidecar.ended().await, Outcome::Drained);
+}
+
+#[tokio::test]
+async fn a_peer_that_holds_its_connection_does_not_hold_the_end() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.drain_ms = 100).await;
+    // The preface and nothing more: neither silent nor ever done.
+    let mut held = TcpStream::connect(sidecar.grpc).await.unwrap();
+    held.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    held.read_exact(&mut [0; 9]).await.unwrap();
+    assert_eq!(sidecar.stop().await, Outcome::Cut);
+}

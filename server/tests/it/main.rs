@@ -1,0 +1,15 @@
+//! The server over real sockets: loopback or a Unix socket in a temporary directory, free ports, nothing left running.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends with the first surprise"
+)]
+
+mod authorize;
+mod bounds;
+mod corpus;
+mod policy_set;
+mod sidecar;
+mod simulate;
