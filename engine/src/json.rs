@@ -9,12 +9,14 @@ pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 
+use crate::LoadMode;
 use crate::diagnostic::{Code, Diagnostic, Severity, SourceText, Span};
 use crate::limit::SOURCE_BYTES_MAX;
 use crate::policy::Spanned;
 use std::borrow::Cow;
 
 pub(crate) use parser::{Fault, parse_str};
+use report::Report;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,18 +72,9 @@ impl Value<'_> {
 #[must_use]
 pub fn parse<'t>(text: &'t SourceText, findings: &mut Vec<Diagnostic>) -> Option<Node<'t>> {
     let (node, faults) = parse_str(text.text());
+    let mut report = Report::new(text, LoadMode::Strict, findings);
     for fault in faults {
-        let Fault { code, span, message, help, first } = fault;
-        let mut diagnostic = text.diagnostic(code, Severity::Error, span, message);
-        diagnostic.help = help.map(str::to_owned);
-        if let Some(first) = first {
-            diagnostic.related.push(crate::diagnostic::Related {
-                file: text.name().to_owned(),
-                position: text.position(first.start),
-                message: "first given here".to_owned(),
-            });
-        }
-        findings.push(diagnostic);
+        report.fault(fault);
     }
     node
 }

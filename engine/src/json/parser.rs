@@ -26,7 +26,15 @@ pub(crate) struct Fault {
 
 /// Parses a text that need not be a whole file.
 pub(crate) fn parse_str(text: &str) -> (Option<Node<'_>>, Vec<Fault>) {
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, depth: 0, faults: Vec::new() };
+    let mut parser = Parser {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        depth: 0,
+        faults: Vec::new(),
+        members: Vec::new(),
+        elements: Vec::new(),
+    };
     let node = parser.whole();
     (node, parser.faults)
 }
@@ -37,6 +45,10 @@ struct Parser<'t> {
     at: usize,
     depth: usize,
     faults: Vec<Fault>,
+    /// The members of all objects still open, innermost last; a closed object takes its own, in one exact allocation.
+    members: Vec<Member<'t>>,
+    /// The elements of all lists still open, likewise.
+    elements: Vec<Node<'t>>,
 }
 
 impl<'t> Parser<'t> {
@@ -148,16 +160,17 @@ impl<'t> Parser<'t> {
     }
 
     fn array(&mut self) -> Option<Value<'t>> {
-        let mut elements = Vec::new();
+        let base = self.elements.len();
         self.skip_space();
         if self.eat(b']') {
-            return Some(Value::Array(elements));
+            return Some(Value::Array(Vec::new()));
         }
         loop {
-            elements.push(self.value()?);
+            let element = self.value()?;
+            self.elements.push(element);
             self.skip_space();
             if self.eat(b']') {
-                return Some(Value::Array(elements));
+                return Some(Value::Array(self.elements.drain(base..).collect()));
             }
             if !self.eat(b',') {
                 return self.syntax("`,` or `]`");
@@ -167,10 +180,10 @@ impl<'t> Parser<'t> {
     }
 
     fn object(&mut self) -> Option<Value<'t>> {
-        let mut members: Vec<Member<'t>> = Vec::new();
+        let base = self.members.len();
         self.skip_space();
         if self.eat(b'}') {
-            return Some(Value::Object(members));
+            return Some(Value::Object(Vec::new()));
         }
         loop {
             if self.peek() != Some(b'"') {
@@ -185,13 +198,14 @@ impl<'t> Parser<'t> {
             }
             self.skip_space();
             let node = self.value()?;
-            if members.len() < LINEAR_MEMBERS_MAX
-                && let Some(first) = members.iter().find(|member| member.name.value == name)
+            let siblings = self.members.get(base..).unwrap_or_default();
+            if siblings.len() < LINEAR_MEMBERS_MAX
+                && let Some(first) = siblings.iter().find(|member| member.name.value == name)
             {
                 let first = first.name.span;
                 self.repeated(&name, span, first);
             }
-            members.push(Member { name: Spanned { value: name, span }, node });
+            self.members.push(Member { name: Spanned { value: name, span }, node });
             self.skip_space();
             if self.eat(b'}') {
                 break;
@@ -201,6 +215,7 @@ impl<'t> Parser<'t> {
             }
             self.skip_space();
         }
+        let members: Vec<Member<'t>> = self.members.drain(base..).collect();
         if members.len() > LINEAR_MEMBERS_MAX {
             self.find_repeated(&members);
         }

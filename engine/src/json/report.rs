@@ -80,9 +80,12 @@ impl<'a> Report<'a> {
         if self.is_strict() { Severity::Error } else { Severity::Warning }
     }
 
-    /// A fault of an embedded JSON text.
+    /// A fault of the JSON text.
     pub(crate) fn fault(&mut self, fault: Fault) {
         self.add(fault.code, Severity::Error, fault.span, fault.message, fault.help.map(str::to_owned));
+        if let Some(first) = fault.first {
+            self.relate(first, "first given here");
+        }
     }
 
     /// `node` has the wrong JSON type.
