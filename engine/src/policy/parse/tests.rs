@@ -393,3 +393,66 @@ fn characters_and_lengths_are_counted() {
     let over = [(Severity::Warning, Code::PolicyTooLong)];
     accepted(&padded(limit - base + 1, ""), PolicyType::Session, &over);
 }
+
+mod laws {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    const MEMBERS: [&str; 24] = [
+        r#""Sid":"a b""#,
+        r#""Sid":7"#,
+        r#""Effect":"Allow""#,
+        r#""Effect":"Deny""#,
+        r#""Effect":"deny""#,
+        r#""Action":"*""#,
+        r#""Action":["a:b","*:c",null]"#,
+        r#""Action":["sts:AssumeRole","sts:?"]"#,
+        r#""NotAction":[]"#,
+        r#""NotAction":"a:${b}""#,
+        r#""Resource":"*""#,
+        r#""Resource":["arn:aws:s3","arn:acme:o:${a}::${b, 'c'}",null]"#,
+        r#""NotResource":"arn:aws:s3:::${a""#,
+        r#""NotResource":"bucket""#,
+        r#""Principal":"*""#,
+        r#""Principal":{"AWS":["*","arn:aws:iam::111111111111:group/g"],"Service":"*"}"#,
+        r#""Principal":{"AWS":"x"}"#,
+        r#""NotPrincipal":{"Federated":"*","CanonicalUser":"1"}"#,
+        r#""Condition":{"StringEquals":{"a:b":["c",1e2,true]},"bool":{"a:b":"${x}"}}"#,
+        r#""Condition":{"ForAllValues:ArnLike":{"ab":"*"},"Null":{"a:b":"maybe"}}"#,
+        r#""Condition":{"DateEquals":{"a:b":[]},"NumericEquals":{"a:b":"x","A:B":"1"}}"#,
+        r#""Condition":{"Foo":{},"Bar":{"a":1},"IpAddress":[]}"#,
+        r#""Condition":null"#,
+        r#""Extra":[[{}]]"#,
+    ];
+    const KINDS: [PolicyType; 8] = [
+        PolicyType::Managed,
+        PolicyType::Inline,
+        PolicyType::Resource,
+        PolicyType::Trust,
+        PolicyType::Session,
+        PolicyType::Scp,
+        PolicyType::Rcp,
+        PolicyType::Endpoint,
+    ];
+
+    proptest! {
+        /// The modes find the same things, strict mode never milder; without a document there is an error.
+        #[test]
+        fn strict_mode_only_raises_severities(
+            members in prop::collection::vec(select(MEMBERS.as_slice()), 0..7),
+            kind in select(KINDS.as_slice()),
+            version in select(["", r#""Version":"2012-10-17","#, r#""Version":"2008-10-17","#].as_slice()),
+        ) {
+            let source = format!(r#"{{{version}"Statement":[{{{}}}]}}"#, members.join(","));
+            let (strict, _) = found(&source, kind, LoadMode::Strict);
+            let (lenient, document) = found(&source, kind, LoadMode::Lenient);
+            let refused = |codes: &[(Severity, Code)]| codes.iter().any(|one| one.0 == Severity::Error);
+            prop_assert!(refused(&strict) || !refused(&lenient), "{source}: {strict:?} {lenient:?}");
+            prop_assert!(refused(&lenient) || document.is_some_and(|document| document.statements.len() == 1));
+            // A `null` that lenient mode drops is named by both, but an emptied list only by lenient mode.
+            let counted = |codes: &[(Severity, Code)]| codes.iter().filter(|one| one.1 != Code::EmptyList).count();
+            prop_assert!(counted(&lenient) >= counted(&strict), "{source}: {strict:?} {lenient:?}");
+        }
+    }
+}
