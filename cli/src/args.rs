@@ -25,9 +25,9 @@ Examples:
   portcullis authorize --at policies/ --principal arn:aws:iam::111122223333:user/alice \\
       --action s3:GetObject --resource arn:aws:s3:::reports/2026.csv";
 
-/// An authorization sidecar with the semantics of AWS IAM.
+/// An authorization sidecar with the exact semantics of AWS IAM.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version = VERSION.as_str(), about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "portcullis", version = VERSION.as_str(), after_help = EXIT_CODES, propagate_version = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -19,7 +19,7 @@ pub(super) fn run(authorize: &Authorize) -> anyhow::Result<Exit> {
             let Some(policy_set) = directory::load_or_report(at, LoadMode::Lenient)? else {
                 return Ok(Exit::PoliciesRejected);
             };
-            let asked = request.put(OwnedKeys::Refuse, LoadMode::Strict, |request| {
+            let asked = request.put(OwnedKeys::Refuse, LoadMode::Lenient, |request| {
                 Answer::of(&policy_set.authorize(request), request)
             });
             match asked {

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::args::{Config, Output};
 use crate::configuration::{self, Configuration};
@@ -20,7 +20,10 @@ pub(super) fn run(config: &Config) -> anyhow::Result<Exit> {
         Output::Human => {
             for entry in &configuration.entries {
                 let origin = visible(&entry.origin.to_string());
-                writeln!(out, "{} = {}  {DIM}# {origin}{DIM:#}", entry.name, entry.value)?;
+                match &entry.value {
+                    Value::Null => writeln!(out, "{DIM}# {} is unset{DIM:#}", entry.name)?,
+                    value => writeln!(out, "{} = {value}  {DIM}# {origin}{DIM:#}", entry.name)?,
+                }
             }
         }
         Output::Json => {

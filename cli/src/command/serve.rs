@@ -29,7 +29,7 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
 async fn serve_directory(config: Config, directory: PathBuf, output: Output) -> anyhow::Result<Exit> {
     let stop = stop_signal()?;
     let listeners = Listeners::bind(&config).await?;
-    announce_listeners(&listeners, output)?;
+    heed(announce_listeners(&listeners, output));
     let mut options = StoreOptions::new(directory);
     options.load_mode = config.load_mode.into();
     options.poll_interval = Duration::from_millis(config.poll_interval_ms);
@@ -90,14 +90,19 @@ fn announce_listeners(listeners: &Listeners, output: Output) -> anyhow::Result<(
     Ok(())
 }
 
-/// Says what the first load came to. A closed pipe is no reason to stop serving.
+/// A closed standard output is no reason not to serve.
+fn heed(written: anyhow::Result<()>) {
+    if let Err(error) = written {
+        tracing::warn!(%error, "cannot write to standard output");
+    }
+}
+
+/// Says what the first load came to.
 async fn announce_first_load(store: Store, output: Output) {
     let mut statuses = store.subscribe_status();
     let loaded = statuses.wait_for(|status| status.generation > 0 || status.rejection.is_some()).await;
     let Ok(status) = loaded.map(|status| status.clone()) else { return };
-    if let Err(error) = write_first_load(&status, output) {
-        tracing::debug!(%error, "cannot write to standard output");
-    }
+    heed(write_first_load(&status, output));
 }
 
 fn write_first_load(status: &Status, output: Output) -> anyhow::Result<()> {

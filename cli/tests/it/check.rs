@@ -22,7 +22,27 @@ fn a_bad_directory_is_shown_with_a_caret() {
     let path = text(bad.path());
     let run = run(&["check", path]);
     assert_eq!(run.code, 3);
-    assert_eq!(run.out.replace(path, "DIR"), "");
+    let shown = concat!(
+        "error[missing-action]: the statement has neither `Action` nor `NotAction`\n",
+        "  --> DIR/a.json:12:15\n",
+        "   |\n",
+        "12 |               {\"Sid\": \"Read\", \"Effect\": \"Allow\", \"Actoin\": \"s3:GetObject\", ",
+        "\"Resource\": \"arn:aws:s3:::reports/*\"},\n",
+        "   |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n",
+        "\n",
+        "error[unknown-element]: `Actoin` is not a member of a statement\n",
+        "  --> DIR/a.json:12:50\n",
+        "   |\n",
+        "12 |               {\"Sid\": \"Read\", \"Effect\": \"Allow\", \"Actoin\": \"s3:GetObject\", ",
+        "\"Resource\": \"arn:aws:s3:::reports/*\"},\n",
+        "   |                                                  ^^^^^^^^\n",
+        "   |\n",
+        "   = help: did you mean `Action`?\n",
+        "\n",
+        "2 errors, 0 warnings\n",
+    );
+    assert_eq!(run.out.replace(path, "DIR"), shown);
 }
 
 #[test]

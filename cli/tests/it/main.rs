@@ -1,8 +1,14 @@
 //! The built program, run as a user runs it: arguments in, text and exit codes out.
 
+#[cfg(test)]
 mod check;
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod program;
+#[cfg(test)]
 mod question;
+#[cfg(test)]
 mod sidecar;
+#[cfg(test)]
 mod simulate;

@@ -1,5 +1,7 @@
 //! `simulate`: order, errors that keep their line, expectations, exit codes.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::program::{ALICE, GOOD, corpus, directory, run, run_with_input, text};
@@ -24,6 +26,21 @@ fn the_corpus_is_as_expected() {
         std::fs::read_to_string(&corpus).unwrap().lines().filter(|line| !line.trim().is_empty()).count();
     assert_eq!(run.out, format!("{total} of {total} as expected\n"));
     assert_eq!((run.code, run.err.as_str()), (0, ""));
+}
+
+#[test]
+fn the_rules_and_the_examples_are_as_expected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for rules in std::fs::read_dir(root.join("corpus/rules")).unwrap() {
+        let run = run(&["simulate", "--expect", text(&rules.unwrap().path())]);
+        assert_eq!(run.code, 0, "{}", run.out);
+    }
+    for example in std::fs::read_dir(root.join("examples")).unwrap() {
+        let example = example.unwrap().path();
+        let requests = example.join("requests.jsonl");
+        let run = run(&["simulate", "--expect", "--at", text(&example), text(&requests)]);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    }
 }
 
 #[test]
