@@ -1,10 +1,12 @@
 //! One accepted connection, TCP or Unix, with the permit it holds.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::Connected;
@@ -17,13 +19,33 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// Waits until the peer has sent something.
+    /// Waits until the peer has sent something, and leaves it unread.
     pub(crate) async fn first_byte(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
+        loop {
+            // Readiness is a hint and may be wrong; only a look at the bytes tells.
+            let looked = match self {
+                Self::Tcp(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || peek(stream))
+                }
+                Self::Unix(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || peek(stream))
+                }
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+            }
         }
     }
+}
+
+fn peek(socket: &impl AsFd) -> io::Result<usize> {
+    let (_, length) = rustix::net::recv(socket, &mut [0_u8; 1][..], RecvFlags::PEEK)?;
+    Ok(length)
 }
 
 /// A connection that counts against the limit as long as it lives.

@@ -35,8 +35,11 @@ async fn a_message_over_the_limit_is_refused_and_one_at_it_is_read() {
 async fn a_request_over_the_limit_is_shed() {
     let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 1).await;
     let mut client = sidecar.policy_set();
-    let wait = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
-    let waiting = tokio::spawn(async move { client.wait_for_revision(wait).await });
+    // Whichever of the two comes second is shed; the waiting one comes again until it is the first.
+    let waiting = tokio::spawn(async move {
+        let wait = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
+        while client.wait_for_revision(wait.clone()).await.is_err() {}
+    });
     let shed = async {
         loop {
             match sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await {
