@@ -282,11 +282,11 @@ pub(crate) struct Status {
 #[command(after_help = "Exits 0 when the sidecar serves the revision, 1 when it does not in time.
 
 Example:
-  portcullis wait --revision 7d0c51b3 --timeout-ms 30000")]
+  portcullis wait --revision \"$(portcullis check --output json policies/ | jq -r .Revision)\"")]
 pub(crate) struct Wait {
     #[command(flatten)]
     pub(crate) sidecar: Sidecar,
-    /// The revision to wait for.
+    /// The revision to wait for, in full.
     #[arg(long)]
     pub(crate) revision: String,
     /// How long to wait.

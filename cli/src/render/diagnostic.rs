@@ -96,7 +96,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
     let mut group = Group::with_title(title);
     if diagnostic.excerpt.is_empty() {
-        group = group.element(origin(&diagnostic.file, diagnostic.position));
+        // Without text the finding is about the file as a whole.
+        group = group.element(Origin::path(diagnostic.file.as_str()));
     } else {
         let annotation = AnnotationKind::Primary.span(underlined(diagnostic));
         let snippet = Snippet::source(diagnostic.excerpt.as_str()).path(diagnostic.file.as_str());

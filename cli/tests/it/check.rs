@@ -67,7 +67,8 @@ fn findings_for_programs() {
 fn a_missing_directory_is_a_rejection() {
     let run = run(&["check", "/nonexistent/policies"]);
     assert_eq!(run.code, 3, "{}{}", run.out, run.err);
-    assert!(run.out.ends_with("1 error, 0 warnings\n"), "{}", run.out);
+    let shown = "the policy directory does not exist\n--> /nonexistent/policies\n\n1 error, 0 warnings\n";
+    assert!(run.out.ends_with(shown), "{}", run.out);
 }
 
 #[test]

@@ -37,10 +37,37 @@ impl Sidecar {
     }
 
     fn ask(&self, command: &str, resource: &str) -> Run {
-        let mut arguments = vec![command, "--server", &self.address, "--principal", ALICE];
-        arguments.extend(["--action", "s3:GetObject", "--resource", resource, "--output", "json"]);
-        run(&arguments)
+        ask(command, &["--server", &self.address], resource)
     }
+
+    /// The same question without the sidecar.
+    fn ask_its_directory(&self, command: &str, resource: &str) -> Run {
+        ask(command, &["--at", text(self.directory.path())], resource)
+    }
+
+    /// The revision of the directory as it is now.
+    fn checked_revision(&self) -> String {
+        let run = run(&["check", "--output", "json", text(self.directory.path())]);
+        let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+        report["Revision"].as_str().unwrap().to_owned()
+    }
+}
+
+fn ask(command: &str, source: &[&str], resource: &str) -> Run {
+    let mut arguments = vec![command, "--principal", ALICE, "--action", "s3:GetObject", "--output", "json"];
+    arguments.extend(["--resource", resource]);
+    // What a request may carry travels the same way as it is read here.
+    arguments.extend(["--resource-account", "111122223333", "--context", "app:text=a"]);
+    arguments.extend([
+        "--context",
+        "app:list:=[\"a\", 1]",
+        "--context",
+        "app:flag:=true",
+        "--context",
+        "app:number:=1.50",
+    ]);
+    arguments.extend(source);
+    run(&arguments)
 }
 
 impl Drop for Sidecar {
@@ -67,17 +94,13 @@ fn a_question_travels_to_the_sidecar_and_back() {
     for (resource, code) in
         [("arn:aws:s3:::reports/1", 0), ("arn:aws:s3:::reports/secret/1", 2), ("arn:aws:s3:::other/1", 2)]
     {
-        let mut answers = Vec::new();
-        let at = text(sidecar.directory.path());
-        let embedded = ["authorize", "--at", at, "--principal", ALICE, "--action", "s3:GetObject"];
-        for run in [
-            sidecar.ask("authorize", resource),
-            run(&[&embedded as &[_], &["--resource", resource, "--output", "json"]].concat()),
-        ] {
-            assert_eq!((run.code, run.err.as_str()), (code, ""), "{resource}");
-            answers.push(run.out);
+        for command in ["authorize", "explain"] {
+            let (remote, embedded) =
+                (sidecar.ask(command, resource), sidecar.ask_its_directory(command, resource));
+            assert_eq!((remote.code, remote.err.as_str()), (code, ""), "{resource}");
+            assert_eq!(remote.out, embedded.out, "the sidecar and the library give one answer");
+            assert_eq!((embedded.code, embedded.err.as_str()), (code, ""), "{resource}");
         }
-        assert_eq!(answers[0], answers[1], "the sidecar and the library give one answer");
     }
     let malformed = sidecar.ask("authorize", "nonsense");
     assert_eq!((malformed.code, malformed.out.as_str()), (64, ""));
@@ -90,6 +113,24 @@ fn a_question_travels_to_the_sidecar_and_back() {
     assert_eq!(status["Counts"]["Users"], 1);
     let wait = run(&["wait", "--server", &sidecar.address, "--revision", &revision]);
     assert_eq!(wait.code, 0, "{}", wait.err);
+}
+
+#[test]
+fn a_change_can_be_waited_for() {
+    let mut sidecar = Sidecar::start(GOOD);
+    assert!(sidecar.loaded().ends_with(&sidecar.checked_revision()));
+    assert_eq!(sidecar.ask("authorize", "arn:aws:s3:::other/1").code, 2);
+    let wider = GOOD.replace("arn:aws:s3:::reports/*", "*");
+    std::fs::write(sidecar.directory.path().join("a.json"), wider).unwrap();
+    let revision = sidecar.checked_revision();
+    let wait = run(&["wait", "--server", &sidecar.address, "--revision", &revision]);
+    assert_eq!((wait.code, wait.out), (0, format!("revision {revision}, generation 2\n")), "{}", wait.err);
+    assert_eq!(sidecar.ask("authorize", "arn:aws:s3:::other/1").code, 0);
+
+    std::fs::write(sidecar.directory.path().join("a.json"), "{").unwrap();
+    let never =
+        run(&["wait", "--server", &sidecar.address, "--revision", &"0".repeat(64), "--timeout-ms", "200"]);
+    assert_eq!((never.code, never.out.as_str()), (1, ""));
 }
 
 #[test]
