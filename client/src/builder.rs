@@ -62,7 +62,7 @@ impl Builder {
         let unusable = || Error::Endpoint(self.endpoint.clone());
         let text = match self.endpoint.split_once(':') {
             Some(("http" | "unix", rest)) if !rest.is_empty() => self.endpoint.clone(),
-            Some(("https", _)) | None => return Err(unusable()),
+            Some(("http" | "https" | "unix", _)) | None => return Err(unusable()),
             Some(_) => format!("http://{}", self.endpoint),
         };
         let endpoint = Endpoint::from_shared(text).map_err(|_| unusable())?;

@@ -7,7 +7,7 @@ use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
 use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
 use tonic::transport::Channel;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -193,12 +193,18 @@ async fn within<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(timeout, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
-        // The transport keeps the same time, and may be the first to say so.
-        Ok(Err(status)) if matches!(status.code(), tonic::Code::DeadlineExceeded) => {
-            Err(Error::Timeout(timeout))
-        }
+        Ok(Err(status)) if is_late(&status) => Err(Error::Timeout(timeout)),
         Ok(Err(status)) => Err(status.into()),
         Err(_) => Err(Error::Timeout(timeout)),
+    }
+}
+
+/// The transport keeps the same time on both sides and may be the first to say so; it calls that a cancellation.
+fn is_late(status: &Status) -> bool {
+    match status.code() {
+        Code::DeadlineExceeded => true,
+        Code::Cancelled => status.message() == "Timeout expired",
+        _ => false,
     }
 }
 

@@ -1,0 +1,164 @@
+//! The client against a real server, and against peers that are none.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends with the first surprise")]
+
+use std::fs;
+use std::time::Duration;
+
+use portcullis_client::{Client, Error, Health, Reason, Request, Session};
+use portcullis_server::{Config, Listeners};
+use portcullis_store::{Store, StoreOptions};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
+const ORDER: &str = "arn:acme:orders:eu-1:111122223333:order/42";
+const POLICIES: &str = r#"{"UserDetailList": [{"UserName": "alice", "Arn": "arn:aws:iam::111122223333:user/alice",
+    "UserPolicyList": [{"PolicyName": "orders", "PolicyDocument": {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "orders:Get*", "Resource": "*"},
+        {"Sid": "Keep", "Effect": "Deny", "Action": "orders:Delete*", "Resource": "*"}]}}]}]}"#;
+const SOON: Duration = Duration::from_secs(30);
+
+struct Sidecar {
+    directory: TempDir,
+    store: Store,
+    tcp: String,
+    unix: String,
+    running: JoinHandle<()>,
+}
+
+impl Sidecar {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let policies = directory.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let socket = directory.path().join("socket");
+        let config = Config {
+            listen: "127.0.0.1:0".to_owned(),
+            http_listen: String::new(),
+            uds: Some(socket.clone()),
+            ..Config::default()
+        };
+        let listeners = Listeners::bind(&config).await.unwrap();
+        let tcp = format!("http://{}", listeners.grpc_address().unwrap());
+        let store = Store::open(StoreOptions {
+            poll_interval: Duration::from_millis(50),
+            ..StoreOptions::new(policies)
+        });
+        let served = portcullis_server::run(config, store.clone(), listeners, std::future::pending());
+        let running = tokio::spawn(async move {
+            served.await.unwrap();
+        });
+        Self { directory, store, tcp, unix: format!("unix:{}", socket.display()), running }
+    }
+
+    async fn load(&self) {
+        fs::write(self.directory.path().join("policies/policies.json"), POLICIES).unwrap();
+        self.store.rescan();
+        let mut generations = self.store.subscribe();
+        let loaded = generations.wait_for(|generation| *generation > 0);
+        tokio::time::timeout(SOON, loaded).await.expect("the policies load").unwrap();
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+async fn client(endpoint: &str) -> Client {
+    Client::builder(endpoint).timeout(SOON).connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn decisions_over_both_kinds_of_socket() {
+    let sidecar = Sidecar::start().await;
+    sidecar.load().await;
+    for endpoint in [&sidecar.tcp, &sidecar.unix] {
+        let client = client(endpoint).await;
+        let allowed = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+        assert!(allowed.is_allowed());
+        assert_eq!((allowed.reason, allowed.generation), (Reason::Allowed, 1));
+        let request = Request::new(ALICE, "orders:DeleteOrder", ORDER).with_statements().context("n", 1);
+        let denied = client.authorize(request).await.unwrap();
+        assert!(!denied.is_allowed());
+        assert_eq!(
+            (denied.reason, denied.statements.first().unwrap().sid.as_str()),
+            (Reason::ExplicitDeny, "Keep")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_question_is_an_error_with_its_fields() {
+    let sidecar = Sidecar::start().await;
+    sidecar.load().await;
+    let session = Session { policies: vec!["{".to_owned()], ..Session::default() };
+    let request = Request::new(ALICE, "orders:GetOrder", ORDER).session(session);
+    let error = client(&sidecar.tcp).await.authorize(request).await.unwrap_err();
+    assert!(!error.is_transient());
+    let Error::Refused { reason, violations, .. } = error else { unreachable!("{error:?}") };
+    assert_eq!(
+        (reason.as_str(), violations.first().unwrap().field.as_str()),
+        ("MALFORMED_REQUEST", "session.policies")
+    );
+}
+
+#[tokio::test]
+async fn a_batch_has_one_answer_for_each_question() {
+    let sidecar = Sidecar::start().await;
+    sidecar.load().await;
+    let requests = vec![
+        Request::new(ALICE, "orders:GetOrder", ORDER),
+        Request::new(ALICE, "nonsense", ORDER),
+        Request::new(ALICE, "orders:PutOrder", ORDER),
+    ];
+    let answers = client(&sidecar.tcp).await.authorize_batch(requests).await.unwrap();
+    let told: Vec<Option<bool>> =
+        answers.into_iter().map(|answer| answer.ok().map(|decision| decision.is_allowed())).collect();
+    assert_eq!(told, [Some(true), None, Some(false)]);
+}
+
+#[tokio::test]
+async fn health_status_and_waiting_follow_the_sidecar() {
+    let sidecar = Sidecar::start().await;
+    let client = client(&sidecar.tcp).await;
+    assert_eq!(client.health().await.unwrap(), Health::NotServing);
+    let error = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    let short = Duration::from_millis(50);
+    assert_eq!(client.wait_for_revision("", 1, short).await.unwrap_err(), Error::Timeout(short));
+    sidecar.load().await;
+    let waited = client.wait_for_revision("", 1, SOON).await.unwrap();
+    let status = client.status().await.unwrap();
+    assert_eq!((status.revision, status.generation), (waited.revision, 1));
+    let serving = async { while client.health().await.unwrap() != Health::Serving {} };
+    tokio::time::timeout(SOON, serving).await.expect("the sidecar serves");
+}
+
+#[tokio::test]
+async fn nobody_a_silent_peer_and_a_babbling_peer_are_errors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let request = || Request::new(ALICE, "orders:GetOrder", ORDER);
+    let lazy = |timeout| Client::builder(address.to_string()).timeout(timeout).connect_lazy().unwrap();
+
+    // Accepts by the backlog alone and says nothing.
+    let short = Duration::from_millis(50);
+    assert_eq!(lazy(short).authorize(request()).await.unwrap_err(), Error::Timeout(short));
+
+    let babble = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ngrpc-status: 0\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    assert!(lazy(Duration::from_secs(1)).authorize(request()).await.is_err());
+    babble.abort();
+    let _ = babble.await;
+    let error = lazy(SOON).authorize(request()).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    assert!(matches!(Client::connect(address.to_string()).await, Err(Error::Unreachable(_))));
+}
