@@ -93,7 +93,13 @@ pub struct SourceText {
     name: String,
     text: String,
     line_starts: Vec<u32>,
+    /// Characters before each block of [`MARK_BYTES`] bytes, so that a column in a very long line is not counted from
+    /// its start. Empty when the text is ASCII.
+    marks: Vec<u32>,
 }
+
+/// Bytes between two marks.
+const MARK_BYTES: usize = 1024;
 
 impl SourceText {
     /// Indexes the lines of `text`.
@@ -101,7 +107,8 @@ impl SourceText {
     pub fn new(name: String, text: String) -> Self {
         let newlines = memchr::memchr_iter(b'\n', text.as_bytes());
         let line_starts = std::iter::once(0).chain(newlines.map(|at| at as u32 + 1)).collect();
-        Self { name, text, line_starts }
+        let marks = marks(&text);
+        Self { name, text, line_starts, marks }
     }
 
     /// The name it was given.
@@ -121,8 +128,18 @@ impl SourceText {
     pub fn position(&self, offset: u32) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0) as usize;
-        let upto = self.text.get(start..offset as usize).unwrap_or_default();
-        Position { line: line as u32, column: upto.chars().count() as u32 + 1 }
+        let column = self.chars_before(offset as usize).saturating_sub(self.chars_before(start)) + 1;
+        Position { line: line as u32, column }
+    }
+
+    /// Characters before a byte offset.
+    fn chars_before(&self, offset: usize) -> u32 {
+        let offset = offset.min(self.text.len());
+        let Some(mark) = self.marks.get(offset / MARK_BYTES) else {
+            return offset as u32;
+        };
+        let block = self.text.as_bytes().get(offset - offset % MARK_BYTES..offset).unwrap_or_default();
+        mark + starts(block)
     }
 
     /// A diagnostic about `span` of this text.
@@ -157,6 +174,22 @@ impl SourceText {
             related: Vec::new(),
         }
     }
+}
+
+/// Bytes that begin a character.
+fn starts(bytes: &[u8]) -> u32 {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u32
+}
+
+fn marks(text: &str) -> Vec<u32> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    let counted = text.as_bytes().chunks(MARK_BYTES).scan(0, |count, block| {
+        *count += starts(block);
+        Some(*count)
+    });
+    std::iter::once(0).chain(counted).collect()
 }
 
 impl Diagnostic {

@@ -35,7 +35,10 @@ fn cases() -> Vec<(String, Value)> {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let case: Value = serde_json::from_str(line).expect("a JSON line");
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            cases.push((format!("{name} {} ({})", case["Id"], case["Name"].as_str().unwrap_or_default()), case));
+            cases.push((
+                format!("{name} {} ({})", case["Id"], case["Name"].as_str().unwrap_or_default()),
+                case,
+            ));
         }
     }
     cases
@@ -96,9 +99,11 @@ fn compiled_failure(case: &Value) -> Option<String> {
     let answered = decoded.ask(|request| {
         let decision = policy_set.authorize(request);
         let name = if decision.effect == Effect::Allow { "Allow" } else { "Deny" };
-        let met = error.is_none() && meets(expected, name, decision.reason.as_str(), &[decision.layer.as_str()]);
+        let met =
+            error.is_none() && meets(expected, name, decision.reason.as_str(), &[decision.layer.as_str()]);
         let explained = policy_set.explain(request).decision == decision;
-        (!met || !explained).then(|| format!("expected {expected}, got {decision:?}, explained alike: {explained}"))
+        (!met || !explained)
+            .then(|| format!("expected {expected}, got {decision:?}, explained alike: {explained}"))
     });
     answered.unwrap_or_else(|violations| refused(vec!["invalid-request".to_owned()], violations))
 }

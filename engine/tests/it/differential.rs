@@ -34,7 +34,9 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Whether the reference may have said this.
     pub(crate) fn agrees(&self, answer: &Answer) -> bool {
-        self.decision == answer.decision && self.reason == answer.reason && answer.layers.contains(&self.layer)
+        self.decision == answer.decision
+            && self.reason == answer.reason
+            && answer.layers.contains(&self.layer)
     }
 }
 
@@ -108,7 +110,9 @@ fn compiled_engine_agrees_with_reference() {
     let count = decisions.div_ceil(REQUESTS_PER_WORLD);
     let tallies: Vec<Tally> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
-            .map(|thread| scope.spawn(move || run(seed, (0..count).filter(|number| number % THREADS == thread))))
+            .map(|thread| {
+                scope.spawn(move || run(seed, (0..count).filter(|number| number % THREADS == thread)))
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("a finished thread")).collect()
     });

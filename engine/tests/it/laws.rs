@@ -100,7 +100,9 @@ fn adding_a_deny_never_allows() {
         documents(&mut changed[list], member).into_iter().for_each(|document| append(document, &deny));
         let own = document_of(dice, world, Place::Identity, "Deny");
         for entity in changed["UserDetailList"].as_array_mut().into_iter().flatten() {
-            documents(&mut entity["UserPolicyList"], "PolicyDocument").into_iter().for_each(|d| append(d, &own));
+            documents(&mut entity["UserPolicyList"], "PolicyDocument")
+                .into_iter()
+                .for_each(|d| append(d, &own));
         }
         let control = document_of(dice, world, Place::Scp, "Deny");
         if changed.get("Organization").is_some() {
@@ -175,7 +177,8 @@ fn adding_a_level_of_control_policies_never_allows() {
                 let lists = [json!(["p-FullAWSAccess"]), json!(["p-scp00001"]), json!([])];
                 node["ServiceControlPolicies"] = dice.pick(&lists).clone();
             }
-            let attached = node.get("ResourceControlPolicies").and_then(Value::as_array).cloned().unwrap_or_default();
+            let attached =
+                node.get("ResourceControlPolicies").and_then(Value::as_array).cloned().unwrap_or_default();
             if !attached.contains(&json!("p-rcp00001")) {
                 node["ResourceControlPolicies"] = attached.into_iter().chain([json!("p-rcp00001")]).collect();
             }
@@ -225,9 +228,9 @@ fn adding_session_policies_to_a_role_session_never_allows() {
     let limit = |dice: &mut Dice, request: &Value| {
         let mut other = request.clone();
         let principal = request["Principal"].as_str().unwrap_or_default();
-        let without = ["Policies", "PolicyArns"].iter().all(|member| {
-            request["Session"][member].as_array().is_none_or(Vec::is_empty)
-        });
+        let without = ["Policies", "PolicyArns"]
+            .iter()
+            .all(|member| request["Session"][member].as_array().is_none_or(Vec::is_empty));
         if principal.contains(":assumed-role/") && without {
             let effect = *dice.pick(&["Allow", "Deny"]);
             let action = request["Action"].as_str().unwrap_or_default();
@@ -279,7 +282,11 @@ fn order_does_not_matter() {
 
 fn any_case(dice: &mut Dice, text: &str) -> String {
     text.chars()
-        .map(|character| if dice.chance(50) { character.to_ascii_uppercase() } else { character.to_ascii_lowercase() })
+        .map(
+            |character| {
+                if dice.chance(50) { character.to_ascii_uppercase() } else { character.to_ascii_lowercase() }
+            },
+        )
         .collect()
 }
 
@@ -293,7 +300,8 @@ fn recased_texts(dice: &mut Dice, value: &mut Value) {
 
 fn recased_keys(dice: &mut Dice, value: &mut Value) {
     if let Value::Object(members) = value {
-        *members = std::mem::take(members).into_iter().map(|(key, held)| (any_case(dice, &key), held)).collect();
+        *members =
+            std::mem::take(members).into_iter().map(|(key, held)| (any_case(dice, &key), held)).collect();
     }
 }
 
@@ -306,7 +314,11 @@ fn recased(dice: &mut Dice, value: &mut Value) {
                 match name.as_str() {
                     "Action" | "NotAction" => recased_texts(dice, member),
                     "Condition" => {
-                        member.as_object_mut().into_iter().flatten().for_each(|(_, keys)| recased_keys(dice, keys));
+                        member
+                            .as_object_mut()
+                            .into_iter()
+                            .flatten()
+                            .for_each(|(_, keys)| recased_keys(dice, keys));
                     }
                     "Context" => recased_keys(dice, member),
                     "Tags" if member.is_object() => recased_keys(dice, member),
@@ -363,14 +375,13 @@ fn several_values_are_the_or_or_the_nor_of_single_ones() {
             for suffix in ["", "IfExists"] {
                 for _ in 0..40 {
                     let name = format!("{operator}{suffix}");
-                    let (one, other) = (*dice.pick(conditions::pool(form)), *dice.pick(conditions::pool(form)));
+                    let (one, other) =
+                        (*dice.pick(conditions::pool(form)), *dice.pick(conditions::pool(form)));
                     let given = json!(conditions::given_value(&mut dice, form));
                     let held = if dice.chance(85) { Some(&given) } else { None };
                     let both = condition_holds(&name, &[one, other], held);
-                    let (first, second) = (
-                        condition_holds(&name, &[one], held),
-                        condition_holds(&name, &[other], held),
-                    );
+                    let (first, second) =
+                        (condition_holds(&name, &[one], held), condition_holds(&name, &[other], held));
                     let combined = if operator.contains("Not") { first && second } else { first || second };
                     assert_eq!(both, combined, "{name} [{one}, {other}] of {held:?}");
                 }

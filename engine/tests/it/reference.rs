@@ -118,7 +118,8 @@ pub(crate) fn decide(directory: &Value, request: &Value) -> Answer {
 fn always_allowed(ask: &Ask<'_>) -> Option<Answer> {
     let authenticated = !matches!(ask.caller.kind, Kind::Anonymous | Kind::Provider);
     let identity = authenticated && ask.is("sts", &["getcalleridentity"]);
-    let token = ask.caller.kind == Kind::User && ask.caller.session.is_none() && ask.is("sts", &["getsessiontoken"]);
+    let token =
+        ask.caller.kind == Kind::User && ask.caller.session.is_none() && ask.is("sts", &["getsessiontoken"]);
     (identity || token).then(|| allow(&["identity"]))
 }
 
@@ -217,6 +218,10 @@ fn combine(ask: &Ask<'_>, sets: &Sets, trust: bool) -> Answer {
     }
     // 11..14
     match identity_side.first() {
+        // a blocked RoleLike grant beside an Account one: the resource's side may be named too
+        Some(first) if sets.delegating && sets.resource.role_like => {
+            deny("ImplicitDeny", &[*first, resource_name])
+        }
         Some(first) => deny("ImplicitDeny", &[*first]),
         None => allow(&["identity"]),
     }
@@ -323,7 +328,12 @@ fn in_different_aws_partitions(ask: &Ask<'_>) -> bool {
         .is_some_and(|p| aws(p[1]) && aws(ask.caller.partition) && p[1] != ask.caller.partition)
 }
 
-fn resource_account(directory: &Value, request: &Value, resource: &str, caller: &Caller<'_>) -> Option<String> {
+fn resource_account(
+    directory: &Value,
+    request: &Value,
+    resource: &str,
+    caller: &Caller<'_>,
+) -> Option<String> {
     if let Some(account) = request.get("ResourceAccount").and_then(Value::as_str) {
         return Some(account.to_owned());
     }
@@ -344,10 +354,12 @@ fn identity_documents<'a>(directory: &'a Value, caller: &Caller<'a>) -> Document
         return directory::policies_of(directory, entity, "RolePolicyList");
     }
     let mut documents = directory::policies_of(directory, entity, "UserPolicyList");
+    let account = arn_parts(&caller.entity_arn).map_or("", |parts| parts[4]);
     for name in text::strings(&entity["GroupList"]) {
         let mut groups = directory::entries(directory, "GroupDetailList");
-        let account = caller.account;
-        if let Some(group) = groups.find(|group| directory::is_named(group, "group", "GroupName", account, &name)) {
+        if let Some(group) =
+            groups.find(|group| directory::is_named(group, "group", "GroupName", account, &name))
+        {
             documents.extend(directory::policies_of(directory, group, "GroupPolicyList"));
         }
     }
@@ -364,7 +376,8 @@ fn session_documents<'a>(directory: &'a Value, caller: &Caller<'a>) -> Option<Do
         return None;
     }
     let list = |name: &str| caller.session.and_then(|session| session.get(name)).and_then(Value::as_array);
-    let mut documents: Documents<'a> = list("Policies").into_iter().flatten().map(directory::document).collect();
+    let mut documents: Documents<'a> =
+        list("Policies").into_iter().flatten().map(directory::document).collect();
     let mut present = !documents.is_empty();
     for arn in list("PolicyArns").into_iter().flatten().filter_map(Value::as_str) {
         present = true;

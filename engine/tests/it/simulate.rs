@@ -1,8 +1,8 @@
 //! The simulate request object (interfaces.md, section 3) as a request of the compiled engine.
 
 use portcullis_engine::{
-    ContextValue, Diagnostic, Instant, LoadMode, OwnedKeys, PolicySet, PolicySetBuilder, Request, RequestInput,
-    Session, SessionPolicies, Severity,
+    ContextValue, Diagnostic, Instant, LoadMode, OwnedKeys, PolicySet, PolicySetBuilder, Request,
+    RequestInput, Session, SessionPolicies, Severity,
 };
 use serde_json::Value;
 
@@ -59,8 +59,11 @@ impl<'a> Decoded<'a> {
     pub(crate) fn of(object: &'a Value) -> Result<Self, Vec<Diagnostic>> {
         let session = &object["Session"];
         let documents: Vec<String> = list(&session["Policies"]).iter().map(document_text).collect();
-        let policies =
-            if documents.is_empty() { None } else { Some(SessionPolicies::compile(&documents, LoadMode::Lenient)?) };
+        let policies = if documents.is_empty() {
+            None
+        } else {
+            Some(SessionPolicies::compile(&documents, LoadMode::Lenient)?)
+        };
         let arns = list(&session["PolicyArns"]).iter();
         let tags = session["Tags"].as_object().into_iter().flatten();
         let context = object["Context"].as_object().into_iter().flatten();
@@ -101,9 +104,7 @@ impl<'a> Decoded<'a> {
         };
         match Request::parse(input) {
             Ok(request) => Ok(answer(&request)),
-            Err(violations) => {
-                Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            }
+            Err(violations) => Err(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         }
     }
 }

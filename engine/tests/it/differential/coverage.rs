@@ -60,7 +60,8 @@ impl Coverage {
     pub(super) fn request(&mut self, request: &Value) {
         let context = &request["Context"];
         for (key, _) in conditions::GIVEN {
-            let found = context.as_object().into_iter().flatten().find(|(name, _)| name.eq_ignore_ascii_case(key));
+            let found =
+                context.as_object().into_iter().flatten().find(|(name, _)| name.eq_ignore_ascii_case(key));
             let count = match found.map(|(_, value)| value) {
                 None => "absent",
                 Some(Value::Array(items)) => match items.len() {
@@ -97,7 +98,9 @@ impl Coverage {
                     }
                 }
             }
-            wanted.extend(["null", "forallvalues:null", "foranyvalue:null"].map(|n| format!("{n} with {effect}")));
+            wanted.extend(
+                ["null", "forallvalues:null", "foranyvalue:null"].map(|n| format!("{n} with {effect}")),
+            );
         }
         for (key, _) in conditions::GIVEN {
             wanted.push(format!("{key} absent"));

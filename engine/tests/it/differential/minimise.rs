@@ -6,12 +6,13 @@ use super::compiled;
 use crate::reference;
 use crate::simulate;
 
-/// Both answers, or nothing when they agree or the directory no longer loads.
-fn difference(directory: &Value, request: &Value) -> Option<String> {
+/// Both answers, or nothing when they agree or the directory no longer loads; a request that is refused
+/// differs only when that is what the large case shows.
+fn difference(directory: &Value, request: &Value, refused: bool) -> Option<String> {
     let policy_set = simulate::load(directory).ok()?;
     let expected = reference::decide(directory, request);
     let got = compiled(&policy_set, request, false);
-    if got.as_ref().is_ok_and(|got| got.agrees(&expected)) {
+    if got.is_err() != refused || got.as_ref().is_ok_and(|got| got.agrees(&expected)) {
         return None;
     }
     Some(format!("reference: {expected:?}\ncompiled:  {got:?}"))
@@ -20,7 +21,9 @@ fn difference(directory: &Value, request: &Value) -> Option<String> {
 /// The case in its smallest form, with both answers.
 pub(super) fn report(directory: &Value, request: &Value) -> String {
     let (mut directory, mut request) = (directory.clone(), request.clone());
-    let Some(mut answers) = difference(&directory, &request) else {
+    let refused =
+        simulate::load(&directory).is_ok_and(|policy_set| compiled(&policy_set, &request, false).is_err());
+    let Some(mut answers) = difference(&directory, &request, refused) else {
         return format!("explain only, or not repeatable\n{directory}\n{request}");
     };
     loop {
@@ -36,7 +39,7 @@ pub(super) fn report(directory: &Value, request: &Value) -> String {
                     Part::Directory => (smaller, request.clone()),
                     Part::Request => (directory.clone(), smaller),
                 };
-                if let Some(found) = difference(&pair.0, &pair.1) {
+                if let Some(found) = difference(&pair.0, &pair.1, refused) {
                     (directory, request) = pair;
                     answers = found;
                     progress = true;
@@ -59,7 +62,9 @@ enum Part {
 /// Pointers of everything that may be dropped, the large parts first.
 fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
-        Value::Array(items) => items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()
+        }
         Value::Object(members) => members
             .iter()
             .map(|(name, member)| (name.replace('~', "~0").replace('/', "~1"), member))
@@ -67,7 +72,19 @@ fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
         _ => Vec::new(),
     };
     for (name, _) in &children {
-        let essential = ["Principal", "Action", "Resource", "Effect", "Version", "NotAction", "NotResource", "Id"];
+        let essential = [
+            "Principal",
+            "Action",
+            "Resource",
+            "Effect",
+            "Version",
+            "NotAction",
+            "NotResource",
+            "Id",
+            "Document",
+            "IsDefaultVersion",
+            "VersionId",
+        ];
         if !essential.contains(&name.as_str()) {
             pointers.push(format!("{at}/{name}"));
         }

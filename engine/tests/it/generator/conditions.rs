@@ -104,21 +104,47 @@ pub(crate) fn operators(form: Form) -> &'static [&'static str] {
 pub(crate) fn pool(form: Form) -> &'static [&'static str] {
     match form {
         Form::Text => &[
-            "alice", "eng", "Eng", "ops", "team", "home/alice", "111111111111", "222222222222", "o-aaaa000000",
-            "o-aaaa000000/r-root/ou-root-one/", "User", "AssumedRole", "vpce-1", "Straße", "ec2.amazonaws.com",
-            "AIDAALICE", "AROAROLER:s1", "a*c",
+            "alice",
+            "eng",
+            "Eng",
+            "ops",
+            "team",
+            "home/alice",
+            "111111111111",
+            "222222222222",
+            "o-aaaa000000",
+            "o-aaaa000000/r-root/ou-root-one/",
+            "User",
+            "AssumedRole",
+            "vpce-1",
+            "Straße",
+            "ec2.amazonaws.com",
+            "AIDAALICE",
+            "AROAROLER:s1",
+            "a*c",
         ],
         Form::Number => &["10", "10.0", "010", "9.5", "-3", "+7", "300", "1781524800", "0.1000000001"],
         Form::Date => &[
-            "2026-06-15T12:00:00Z", "2026-06-15T14:00:00+02:00", "2026-06-15", "2026-06", "1781524800", "2030",
-            "2026-06-15T11:59:59.999999999Z", "2026-06-15t07:00:00-05", "2026-06-15T12:00", "-5",
+            "2026-06-15T12:00:00Z",
+            "2026-06-15T14:00:00+02:00",
+            "2026-06-15",
+            "2026-06",
+            "1781524800",
+            "2030",
+            "2026-06-15T11:59:59.999999999Z",
+            "2026-06-15t07:00:00-05",
+            "2026-06-15T12:00",
+            "-5",
         ],
         Form::Bool => &["true", "false", "TRUE", "False"],
         Form::Binary => &["YWJj", "YWJjZA==", "YQ==", "/+8="],
         Form::Address => &["203.0.113.7", "203.0.113.77", "10.1.2.3", "2001:db8::1", "2001:0DB8:0:0:0:0:0:1"],
         Form::Arn => &[
-            "arn:aws:sns:eu-west-1:111111111111:topic", "arn:aws:s3:::b", "arn:aws:s3:::b/k",
-            "arn:aws:iam::111111111111:user/alice", "arn:aws:iam::111111111111:role/R",
+            "arn:aws:sns:eu-west-1:111111111111:topic",
+            "arn:aws:s3:::b",
+            "arn:aws:s3:::b/k",
+            "arn:aws:iam::111111111111:user/alice",
+            "arn:aws:iam::111111111111:role/R",
             "arn:aws:sns:eu-west-1:111111111111:a:b:c",
         ],
     }
@@ -128,7 +154,9 @@ fn ill_typed(form: Form) -> &'static [&'static str] {
     match form {
         Form::Text => &["", "\u{1f512}"],
         Form::Number => &["10abc", "0x1F", "1e3", "ten", " 10", "."],
-        Form::Date => &["yesterday", "2026-02-30", "2026-13-01", "2026-06-15T25:00:00Z", "2026-06-15T12:00:60Z"],
+        Form::Date => {
+            &["yesterday", "2026-02-30", "2026-13-01", "2026-06-15T25:00:00Z", "2026-06-15T12:00:60Z"]
+        }
         Form::Bool => &["1", "yes", ""],
         Form::Binary => &["YWJ", "!!!!", "Y=Jj"],
         Form::Address => &["garbage", "203.0.113.007", "203.0.113.7:80", "fe80::1%eth0", "203.0.113.0/24"],
@@ -181,7 +209,14 @@ fn policy_value(dice: &mut Dice, form: Form, key: &str) -> Value {
             json!(patterns::resource(dice, text, near_miss))
         }
         Form::Address if dice.chance(50) => {
-            json!(*dice.pick(&["203.0.113.0/24", "203.0.113.77/24", "0.0.0.0/0", "2001:db8::/32", "::/0", "10.0.0.0/8"]))
+            json!(*dice.pick(&[
+                "203.0.113.0/24",
+                "203.0.113.77/24",
+                "0.0.0.0/0",
+                "2001:db8::/32",
+                "::/0",
+                "10.0.0.0/8"
+            ]))
         }
         Form::Number if dice.chance(20) => json!(*dice.pick(&[10, 9, 300])),
         Form::Bool if dice.chance(30) => json!(dice.chance(50)),
@@ -206,7 +241,8 @@ pub(crate) fn block(dice: &mut Dice) -> Option<Value> {
             _ => key.to_owned(),
         };
         let keys = block.entry(operator).or_insert_with(|| json!({}));
-        let clash = keys.as_object().is_some_and(|keys| keys.keys().any(|held| held.eq_ignore_ascii_case(&key)));
+        let clash =
+            keys.as_object().is_some_and(|keys| keys.keys().any(|held| held.eq_ignore_ascii_case(&key)));
         if !clash {
             keys[key] = values;
         }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    ACTIONS, Dice, FOREIGN, HOME, MANAGEMENT, OTHER, PRINCIPALS, PROVIDERS, RESOURCES, ROLES, STS_ACTIONS, USERS,
-    conditions, patterns,
+    ACTIONS, Dice, FOREIGN, HOME, MANAGEMENT, OTHER, PRINCIPALS, PROVIDERS, RESOURCES, ROLES, STS_ACTIONS,
+    USERS, conditions, patterns,
 };
 
 /// What a world's rules turn around.
@@ -55,10 +55,9 @@ pub(crate) fn world(dice: &mut Dice) -> World {
     directory.insert("RoleDetailList".to_owned(), roles(dice, &targets));
     directory.insert("Policies".to_owned(), managed(dice, &targets));
     directory.insert("ResourceDetailList".to_owned(), resources(dice, &targets));
-    let endpoint = |id: &str, dice: &mut Dice| {
-        json!({"EndpointId": id, "PolicyDocument": document(dice, &targets, Place::Endpoint, &[1, 3])})
-    };
-    directory.insert("EndpointPolicyList".to_owned(), json!([endpoint("vpce-1", dice), endpoint("vpce-2", dice)]));
+    let endpoint = |id: &str, dice: &mut Dice| json!({"EndpointId": id, "PolicyDocument": document(dice, &targets, Place::Endpoint, &[1, 3])});
+    directory
+        .insert("EndpointPolicyList".to_owned(), json!([endpoint("vpce-1", dice), endpoint("vpce-2", dice)]));
     if dice.chance(60) {
         directory.insert("Organization".to_owned(), organization(dice, &targets));
     }
@@ -117,7 +116,9 @@ pub(crate) fn statement(dice: &mut Dice, targets: &[Target], place: Place) -> Va
         Place::Rcp => {
             statement.insert("Principal".to_owned(), json!("*"));
         }
-        Place::Resource | Place::Endpoint | Place::Trust => principals(dice, &mut statement, place, denies, miss == 2),
+        Place::Resource | Place::Endpoint | Place::Trust => {
+            principals(dice, &mut statement, place, denies, miss == 2)
+        }
         Place::Identity | Place::Boundary | Place::Scp => {}
     }
     if let Some(block) = conditions::block(dice) {
@@ -137,7 +138,8 @@ fn listed(dice: &mut Dice, mut make: impl FnMut(&mut Dice) -> String) -> Value {
 
 fn actions(dice: &mut Dice, statement: &mut Map<String, Value>, target: &Target, place: Place, miss: bool) {
     if place == Place::Trust {
-        let action = *dice.pick(&["sts:AssumeRole", "sts:AssumeRole", "sts:*", "sts:Assume*", "STS:assumerole"]);
+        let action =
+            *dice.pick(&["sts:AssumeRole", "sts:AssumeRole", "sts:*", "sts:Assume*", "STS:assumerole"]);
         let with = *dice.pick(&STS_ACTIONS);
         let value = if dice.chance(40) { json!([action, with]) } else { json!(action) };
         statement.insert("Action".to_owned(), value);
@@ -145,20 +147,31 @@ fn actions(dice: &mut Dice, statement: &mut Map<String, Value>, target: &Target,
     }
     let inverted = dice.chance(8) && place != Place::Rcp;
     let value = listed(dice, |dice| {
-        let about = if dice.chance(if inverted { 70 } else { 12 }) { *dice.pick(&ACTIONS) } else { target.action };
+        let about =
+            if dice.chance(if inverted { 70 } else { 12 }) { *dice.pick(&ACTIONS) } else { target.action };
         let pattern = patterns::action(dice, about, miss);
         if place == Place::Rcp && pattern.starts_with('*') { about.to_owned() } else { pattern }
     });
     statement.insert(if inverted { "NotAction" } else { "Action" }.to_owned(), value);
 }
 
-fn resource_part(dice: &mut Dice, statement: &mut Map<String, Value>, target: &Target, place: Place, miss: bool) {
+fn resource_part(
+    dice: &mut Dice,
+    statement: &mut Map<String, Value>,
+    target: &Target,
+    place: Place,
+    miss: bool,
+) {
     if place == Place::Resource && dice.chance(15) {
         return; // G-51
     }
     let inverted = dice.chance(8);
     let value = listed(dice, |dice| {
-        let about = if dice.chance(if inverted { 70 } else { 12 }) { dice.pick(&RESOURCES).0 } else { target.resource };
+        let about = if dice.chance(if inverted { 70 } else { 12 }) {
+            dice.pick(&RESOURCES).0
+        } else {
+            target.resource
+        };
         patterns::resource(dice, about, miss)
     });
     statement.insert(if inverted { "NotResource" } else { "Resource" }.to_owned(), value);
@@ -203,9 +216,21 @@ fn principals(dice: &mut Dice, statement: &mut Map<String, Value>, place: Place,
     if inverted {
         let mut entries: Vec<String> = (0..2).map(|_| aws_entry(dice, miss)).collect();
         let family = dice.pick(&[
-            ["111111111111", "arn:aws:iam::111111111111:user/alice", "arn:aws:sts::111111111111:federated-user/alice"],
-            ["111111111111", "arn:aws:iam::111111111111:role/R", "arn:aws:sts::111111111111:assumed-role/R/s1"],
-            ["arn:aws:iam::222222222222:root", "AIDAALICE000000000000", "arn:aws:iam::222222222222:user/carol"],
+            [
+                "111111111111",
+                "arn:aws:iam::111111111111:user/alice",
+                "arn:aws:sts::111111111111:federated-user/alice",
+            ],
+            [
+                "111111111111",
+                "arn:aws:iam::111111111111:role/R",
+                "arn:aws:sts::111111111111:assumed-role/R/s1",
+            ],
+            [
+                "arn:aws:iam::222222222222:root",
+                "AIDAALICE000000000000",
+                "arn:aws:iam::222222222222:user/carol",
+            ],
         ]);
         let kept = if dice.chance(75) { 3 } else { 2 };
         entries.extend(family[..kept].iter().map(|entry| (*entry).to_owned()));
@@ -257,7 +282,8 @@ fn policies(dice: &mut Dice, targets: &[Target], entity: &mut Value, inline: &st
     }
     if dice.chance(30) && inline != "GroupPolicyList" {
         let arn = format!("arn:aws:iam::111111111111:policy/B{}", dice.below(2));
-        entity["PermissionsBoundary"] = json!({"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn});
+        entity["PermissionsBoundary"] =
+            json!({"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn});
     }
 }
 
@@ -277,7 +303,8 @@ fn users(dice: &mut Dice, targets: &[Target]) -> Value {
                 user["UserId"] = json!("AIDAALICE000000000000");
             }
             if dice.chance(50) {
-                let group = if arn.contains(OTHER) || arn.contains(MANAGEMENT) { json!([]) } else { json!(["devs"]) };
+                let group =
+                    if arn.contains(OTHER) || arn.contains(MANAGEMENT) { json!([]) } else { json!(["devs"]) };
                 user["GroupList"] = group;
             }
             user
@@ -356,7 +383,8 @@ fn resources(dice: &mut Dice, targets: &[Target]) -> Value {
     }
     // a second entry over the same resources: both count
     if dice.chance(35) {
-        let patterns = *dice.pick(&[["arn:aws:s3:::b*", "arn:aws:s3:::f?r/*"], ["arn:*:sqs:*", "arn:acme:*"]]);
+        let patterns =
+            *dice.pick(&[["arn:aws:s3:::b*", "arn:aws:s3:::f?r/*"], ["arn:*:sqs:*", "arn:acme:*"]]);
         let document = document(dice, targets, Place::Resource, &[1, 2]);
         entries.push(json!({"ResourceArn": patterns, "ResourcePolicy": document}));
     }

@@ -110,13 +110,18 @@ impl Test<'_> {
     /// C-48..C-52, C-61, C-62.
     fn over_set(&self, quantifier: Quantifier, values: &[&String]) -> bool {
         match quantifier {
-            Quantifier::All => values.iter().filter(|value| !value.is_empty()).all(|value| self.compare(value)),
+            Quantifier::All => {
+                values.iter().filter(|value| !value.is_empty()).all(|value| self.compare(value))
+            }
             Quantifier::Any => values.iter().any(|value| self.compare(value)),
         }
     }
 
     /// Op(r, P), with the OR or NOR over P (C-2, C-3).
     fn compare(&self, value: &str) -> bool {
+        if self.values.is_empty() {
+            return self.operator.negated; // G-47, C-60, C-63
+        }
         let base = self.operator.base.as_str();
         match base {
             "stringequals" => self.texts(false, |pattern| text::matches(pattern, value)),
@@ -207,7 +212,8 @@ impl Test<'_> {
         }
         let (mut matched, mut unresolved) = (false, false);
         for parts in policies.iter().filter(|parts| parts.len() == 6) {
-            let patterns: Option<Vec<Vec<Piece>>> = parts.iter().map(|part| resolve(part, true, variables)).collect();
+            let patterns: Option<Vec<Vec<Piece>>> =
+                parts.iter().map(|part| resolve(part, true, variables)).collect();
             match patterns {
                 None => unresolved = true,
                 Some(patterns) => {

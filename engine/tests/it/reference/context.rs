@@ -204,7 +204,8 @@ fn resource_tags(directory: &Value, resource: &str, vendor: &str) -> Option<Vec<
         return Some(keys);
     }
     arn_parts(resource)?;
-    let mut tagged = directory::matching_resources(directory, resource).filter(|entry| entry.get("Tags").is_some());
+    let mut tagged =
+        directory::matching_resources(directory, resource).filter(|entry| entry.get("Tags").is_some());
     let entry = tagged.next()?;
     keys.extend(tags_of(entry).into_iter().map(|(key, value)| (format!("aws:ResourceTag/{key}"), value)));
     Some(keys)

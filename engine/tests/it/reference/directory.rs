@@ -79,7 +79,8 @@ pub(crate) fn policies_of<'a>(directory: &'a Value, entity: &'a Value, inline: &
 
 /// The document of a managed policy; one of the directory wins over a built-in one.
 pub(crate) fn managed<'a>(directory: &'a Value, arn: &str) -> Option<Cow<'a, Value>> {
-    let Some(policy) = entries(directory, "Policies").find(|policy| arn_of(policy, "policy", "PolicyName") == arn)
+    let Some(policy) =
+        entries(directory, "Policies").find(|policy| arn_of(policy, "policy", "PolicyName") == arn)
     else {
         return built_in(arn).map(Cow::Borrowed);
     };
@@ -88,9 +89,13 @@ pub(crate) fn managed<'a>(directory: &'a Value, arn: &str) -> Option<Cow<'a, Val
     }
     let is_default = |version: &&Value| {
         version["IsDefaultVersion"] == true
-            || (policy.get("DefaultVersionId").is_some() && version["VersionId"] == policy["DefaultVersionId"])
+            || (policy.get("DefaultVersionId").is_some()
+                && version["VersionId"] == policy["DefaultVersionId"])
     };
-    entries(policy, "PolicyVersionList").find(is_default).map(|version| document(&version["Document"]))
+    let default = entries(policy, "PolicyVersionList").find(is_default);
+    default
+        .or_else(|| entries(policy, "PolicyVersionList").next())
+        .map(|version| document(&version["Document"]))
 }
 
 fn built_in(arn: &str) -> Option<&'static Value> {
@@ -110,7 +115,10 @@ fn built_in(arn: &str) -> Option<&'static Value> {
 }
 
 /// The entries of `ResourceDetailList` whose pattern matches a resource.
-pub(crate) fn matching_resources<'a>(directory: &'a Value, resource: &str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn matching_resources<'a>(
+    directory: &'a Value,
+    resource: &str,
+) -> impl Iterator<Item = &'a Value> {
     entries(directory, "ResourceDetailList").filter(move |entry| {
         strings(&entry["ResourceArn"]).iter().any(|pattern| text::matches(&text::glob(pattern), resource))
     })
@@ -144,13 +152,18 @@ pub(crate) fn organization_levels<'a>(
         return None;
     }
     let levels = path.into_iter().filter_map(|node| node.get(member));
-    Some(levels.map(|ids| strings(ids).iter().filter_map(|id| control_policy(organization, id)).collect()).collect())
+    Some(
+        levels
+            .map(|ids| strings(ids).iter().filter_map(|id| control_policy(organization, id)).collect())
+            .collect(),
+    )
 }
 
 fn control_policy<'a>(organization: &'a Value, id: &str) -> Option<Cow<'a, Value>> {
     if let Some(policy) = entries(organization, "Policies").find(|policy| policy["Id"] == id) {
         return Some(document(&policy["Content"]));
     }
-    let full = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}});
+    let full =
+        json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}});
     (id == "p-FullAWSAccess").then_some(Cow::Owned(full))
 }

@@ -53,7 +53,9 @@ impl<'a> Caller<'a> {
             session,
         };
         let Some(parts) = arn_parts(text) else {
-            let web = request["Action"].as_str().is_some_and(|a| a.eq_ignore_ascii_case("sts:AssumeRoleWithWebIdentity"));
+            let web = request["Action"]
+                .as_str()
+                .is_some_and(|a| a.eq_ignore_ascii_case("sts:AssumeRoleWithWebIdentity"));
             if text == "anonymous" {
                 caller.kind = Kind::Anonymous;
             } else if web && BUILT_IN_PROVIDERS.contains(&text) {
@@ -127,7 +129,9 @@ impl<'a> Caller<'a> {
     /// Whether an entry names the caller's account.
     fn is_account_entry(&self, entry: &str) -> bool {
         let known = !self.account.is_empty();
-        known && (entry == self.account || entry == format!("arn:{}:iam::{}:root", self.partition, self.account))
+        known
+            && (entry == self.account
+                || entry == format!("arn:{}:iam::{}:root", self.partition, self.account))
     }
 
     /// Whether an entry names the user, the role or the issuing user.
@@ -148,7 +152,8 @@ impl<'a> Caller<'a> {
         let same_place = entry[..5] == role[..5];
         let (path, name) = entry[5].rsplit_once('/').unwrap_or_default();
         let (role_path, role_name) = role[5].rsplit_once('/').unwrap_or_default();
-        let same_path = if self.entity.is_some() { path == role_path } else { path.split('/').next() == Some("role") };
+        let same_path =
+            if self.entity.is_some() { path == role_path } else { path.split('/').next() == Some("role") };
         same_place && same_path && name.eq_ignore_ascii_case(role_name)
     }
 
@@ -221,7 +226,9 @@ fn class_of(member: &str, entry: &str, caller: &Caller<'_>) -> Classes {
         }
         "AWS" => classes.direct = caller.is_session_entry(entry),
         "Service" => classes.direct = caller.kind == Kind::Service && entry == caller.text,
-        "Federated" => classes.direct = caller.kind == Kind::Provider && (entry == caller.text || entry == "*"),
+        "Federated" => {
+            classes.direct = caller.kind == Kind::Provider && (entry == caller.text || entry == "*")
+        }
         _ => {}
     }
     classes
@@ -246,7 +253,7 @@ fn not_principal_matches(listed: &Value, denies: bool, ask: &Ask<'_>) -> bool {
     let exempt = match caller.kind {
         Kind::Root => account,
         Kind::User => account && entity,
-        Kind::Role | Kind::Federated => account && entity && session,
+        Kind::Role | Kind::Federated => account && entity && (session || caller.name.is_empty()),
         Kind::Service => service,
         Kind::Provider => provider,
         Kind::Anonymous => false,

@@ -116,7 +116,13 @@ fn resource_matches(statement: &Value, denies: bool, layer: Layer, variables: bo
 }
 
 /// One Resource entry; `None` when a variable of it has no value.
-fn entry_matches(entry: &str, either_reading: bool, layer: Layer, variables: bool, ask: &Ask<'_>) -> Option<bool> {
+fn entry_matches(
+    entry: &str,
+    either_reading: bool,
+    layer: Layer,
+    variables: bool,
+    ask: &Ask<'_>,
+) -> Option<bool> {
     if entry.chars().all(|character| character == '*') {
         return Some(true);
     }
