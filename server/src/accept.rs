@@ -135,21 +135,26 @@ pub(crate) struct AcceptLimits {
 const ERROR_WAIT_MIN: Duration = Duration::from_millis(50);
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts until `draining`, handing each connection that speaks to `ready`.
+/// Accepts until `draining`, handing each connection that speaks to `ready`. The listener goes with it.
 pub(crate) async fn accept_loop(
     listener: Listener,
     limits: AcceptLimits,
     ready: mpsc::Sender<io::Result<Connection>>,
     draining: CancellationToken,
 ) {
+    // None of the waits inside holds anything that a cancellation could lose.
+    draining.run_until_cancelled(accept_forever(&listener, &limits, &ready)).await;
+}
+
+async fn accept_forever(
+    listener: &Listener,
+    limits: &AcceptLimits,
+    ready: &mpsc::Sender<io::Result<Connection>>,
+) {
     let mut error_wait = ERROR_WAIT_MIN;
     loop {
-        let Ok(permit) = limits.connections.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = accept(&listener) => accepted,
-            () = draining.cancelled() => return,
-        };
-        let socket = match accepted {
+        let Ok(permit) = Arc::clone(&limits.connections).acquire_owned().await else { return };
+        let socket = match accept(listener).await {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!(%error, wait_ms = error_wait.as_millis(), "cannot accept a connection");

@@ -114,6 +114,54 @@ async fn the_drain_turns_unhealthy_ends_streams_and_answers_what_came_before() {
 }
 
 #[tokio::test]
+async fn a_full_house_does_not_hold_the_end() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.connections_max = 1).await;
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+    assert_eq!(sidecar.stop().await, Outcome::Drained);
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Headers and then a window that overflows: each pair makes the service reset a stream.
+#[tokio::test]
+async fn a_peer_that_provokes_resets_is_sent_away() {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    const WINDOW_UPDATE: u8 = 8;
+    const END_HEADERS: u8 = 4;
+    /// `:method: POST`, `:scheme: http`, `:path: /` of the static table.
+    const FIELDS: [u8; 3] = [0x83, 0x86, 0x84];
+
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.local_error_resets_max = 8).await;
+    let mut stream = TcpStream::connect(sidecar.grpc).await.unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+    for number in (1..200).step_by(2) {
+        bytes.extend(frame(HEADERS, END_HEADERS, number, &FIELDS));
+        bytes.extend(frame(WINDOW_UPDATE, 0, number, &0x7fff_ffff_u32.to_be_bytes()));
+    }
+    stream.write_all(&bytes).await.unwrap();
+    let sent_away = async {
+        loop {
+            let mut header = [0; 9];
+            stream.read_exact(&mut header).await.expect("a frame that says so comes before the end");
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if header[3] == GOAWAY {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, sent_away).await.expect("the peer is sent away");
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_peer_that_holds_its_connection_does_not_hold_the_end() {
     let sidecar = Sidecar::configured(Some(POLICIES), |config| config.drain_ms = 100).await;
     // The preface and nothing more: neither silent nor ever done.
