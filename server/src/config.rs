@@ -50,7 +50,7 @@ pub struct Config {
     /// Lets the gRPC listener bind an address that other machines reach, although it asks callers for no credential.
     /// Default false: such an address stops the start.
     pub allow_plaintext_network: bool,
-    /// Serves gRPC reflection, v1 and v1alpha. Default false.
+    /// Serves gRPC reflection, v1 and v1alpha. Default true.
     pub reflection: bool,
 
     /// Open connections of all gRPC listeners together. Default 1,024.
@@ -110,7 +110,7 @@ impl Default for Config {
             uds: None,
             http_listen: "127.0.0.1:8181".to_owned(),
             allow_plaintext_network: false,
-            reflection: false,
+            reflection: true,
             connections_max: 1_024,
             first_byte_ms: 5_000,
             streams_per_connection_max: 256,

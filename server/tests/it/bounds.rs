@@ -32,6 +32,19 @@ async fn a_message_over_the_limit_is_refused_and_one_at_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_none_is_the_caller_s_mistake() {
+    let sidecar = Sidecar::start().await;
+    let mut client = tonic::client::Grpc::new(sidecar.channel.clone());
+    client.ready().await.unwrap();
+    // A number where the question has its principal.
+    let message = v1::Counts { users: 1, ..v1::Counts::default() };
+    let codec = tonic_prost::ProstCodec::<v1::Counts, v1::AuthorizeResponse>::default();
+    let path = "/portcullis.v1.AuthorizationService/Authorize".parse().unwrap();
+    let status = client.unary(tonic::Request::new(message), path, codec).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "MALFORMED_MESSAGE"));
+}
+
+#[tokio::test]
 async fn a_request_over_the_limit_is_shed() {
     let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 1).await;
     let mut client = sidecar.policy_set();

@@ -122,10 +122,10 @@ async fn a_wait_ends_when_the_revision_comes() {
 }
 
 #[tokio::test]
-async fn reflection_is_there_when_switched_on_and_only_then() {
+async fn reflection_is_there_unless_switched_off() {
     let list = || MessageRequest::ListServices(String::new());
     let question = ServerReflectionRequest { host: String::new(), message_request: Some(list()) };
-    let with = Sidecar::configured(Some(POLICIES), |config| config.reflection = true).await;
+    let with = Sidecar::start().await;
     let mut client = ServerReflectionClient::new(with.channel.clone());
     let mut answers =
         client.server_reflection_info(tokio_stream::once(question.clone())).await.unwrap().into_inner();
@@ -144,7 +144,7 @@ async fn reflection_is_there_when_switched_on_and_only_then() {
     let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(with.channel.clone());
     assert!(client.server_reflection_info(tokio_stream::once(old)).await.is_ok());
 
-    let without = Sidecar::start().await;
+    let without = Sidecar::configured(Some(POLICIES), |config| config.reflection = false).await;
     let mut client = ServerReflectionClient::new(without.channel.clone());
     let status = client.server_reflection_info(tokio_stream::once(question)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNIMPLEMENTED"));
