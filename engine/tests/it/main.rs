@@ -7,10 +7,12 @@ mod corpus;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "places come from finds and character indices")]
 mod generator;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "places come from finds and character indices")]
 mod reference;
 #[cfg(test)]
 mod simulate;

@@ -206,7 +206,13 @@ fn policy_value(dice: &mut Dice, form: Form, key: &str) -> Value {
         }
         Form::Arn if dice.chance(60) => {
             let near_miss = dice.chance(25);
-            json!(patterns::resource(dice, text, near_miss))
+            let pattern = patterns::resource(dice, text, near_miss);
+            if dice.chance(20) {
+                let variable =
+                    *dice.pick(&["${aws:PrincipalAccount}", "${app:none, '111111111111'}", "${app:text}"]);
+                return json!(pattern.replacen("111111111111", variable, 1));
+            }
+            json!(pattern)
         }
         Form::Address if dice.chance(50) => {
             json!(*dice.pick(&[
@@ -220,6 +226,9 @@ fn policy_value(dice: &mut Dice, form: Form, key: &str) -> Value {
         }
         Form::Number if dice.chance(20) => json!(*dice.pick(&[10, 9, 300])),
         Form::Bool if dice.chance(30) => json!(dice.chance(50)),
+        Form::Bool if dice.chance(10) => {
+            json!(*dice.pick(&["${app:flag}", "${app:none, 'true'}", "${app:none}"]))
+        }
         _ => json!(text),
     }
 }

@@ -39,10 +39,12 @@ pub(crate) enum Place {
 pub(crate) fn target(dice: &mut Dice) -> Target {
     if dice.chance(15) {
         let (resource, account) = *dice.pick(&ROLES);
-        return Target { action: *dice.pick(&STS_ACTIONS), resource, account };
+        let action = *dice.pick(&STS_ACTIONS);
+        return Target { action, resource, account };
     }
     let (resource, account) = *dice.pick(&RESOURCES);
-    Target { action: *dice.pick(&ACTIONS), resource, account }
+    let action = *dice.pick(&ACTIONS);
+    Target { action, resource, account }
 }
 
 /// A world of a seed.
@@ -68,12 +70,12 @@ pub(crate) fn world(dice: &mut Dice) -> World {
 pub(crate) fn document(dice: &mut Dice, targets: &[Target], place: Place, bounds: &[usize; 2]) -> Value {
     let count = bounds[0] + dice.below(bounds[1] - bounds[0] + 1);
     let mut statements: Vec<Value> = (0..count).map(|_| statement(dice, targets, place)).collect();
-    if (place == Place::Identity && dice.chance(35)) || (place == Place::Scp && dice.chance(50)) {
+    if (place == Place::Identity && dice.chance(42)) || (place == Place::Scp && dice.chance(50)) {
         statements.push(json!({"Effect": "Allow", "Action": "*", "Resource": "*"}));
     }
     let open = match place {
-        Place::Resource => 50,
-        Place::Endpoint => 65,
+        Place::Resource => 62,
+        Place::Endpoint => 75,
         _ => 0,
     };
     if dice.chance(open) {
@@ -213,6 +215,11 @@ fn aws_entry(dice: &mut Dice, miss: bool) -> String {
 fn principals(dice: &mut Dice, statement: &mut Map<String, Value>, place: Place, denies: bool, miss: bool) {
     let inverted = place != Place::Trust && dice.chance(if denies { 20 } else { 4 });
     let mut members = Map::new();
+    if inverted && dice.chance(8) {
+        let nobody = if dice.chance(50) { json!("*") } else { json!({"AWS": "*"}) };
+        statement.insert("NotPrincipal".to_owned(), nobody);
+        return;
+    }
     if inverted {
         let mut entries: Vec<String> = (0..2).map(|_| aws_entry(dice, miss)).collect();
         let family = dice.pick(&[
@@ -341,7 +348,7 @@ fn managed(dice: &mut Dice, targets: &[Target]) -> Value {
     let mut policies = Vec::new();
     for name in ["M0", "M1", "M2", "B0", "B1"] {
         let place = if name.starts_with('B') { Place::Boundary } else { Place::Identity };
-        let document = if place == Place::Boundary && dice.chance(30) {
+        let document = if place == Place::Boundary && dice.chance(45) {
             json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
         } else {
             document(dice, targets, place, &[1, 3])

@@ -253,7 +253,7 @@ fn not_principal_matches(listed: &Value, denies: bool, ask: &Ask<'_>) -> bool {
     let exempt = match caller.kind {
         Kind::Root => account,
         Kind::User => account && entity,
-        Kind::Role | Kind::Federated => account && entity && (session || caller.name.is_empty()),
+        Kind::Role | Kind::Federated => account && entity && session,
         Kind::Service => service,
         Kind::Provider => provider,
         Kind::Anonymous => false,

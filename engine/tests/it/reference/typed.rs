@@ -167,7 +167,7 @@ pub(crate) fn contains(network: (IpAddr, u32), address: IpAddr) -> bool {
 pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let body = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len() - body.len() > 2 {
+    if !text.len().is_multiple_of(4) || text.len() - body.len() > 2 {
         return None;
     }
     let (mut bits, mut count, mut out) = (0_u32, 0, Vec::new());
