@@ -284,7 +284,8 @@ impl PolicySetBuilder {
             "organization" => "the organization is defined twice".to_owned(),
             _ => format!("the {kind} `{name}` is defined twice"),
         };
-        let mut finding = text.diagnostic(Code::DuplicateEntity, Severity::Error, span, message);
+        let code = if kind == "organization" { Code::DuplicateOrganization } else { Code::DuplicateEntity };
+        let mut finding = text.diagnostic(code, Severity::Error, span, message);
         finding.related.push(crate::diagnostic::Related {
             file: first_text.name().to_owned(),
             position: first_text.position(first_span.start),

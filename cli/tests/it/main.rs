@@ -5,6 +5,8 @@ mod check;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod diagnostics;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod question;

@@ -87,15 +87,15 @@ impl Resolver<'_> {
     }
 
     fn attached(&mut self, arns: &[Spanned<String>], source: usize) -> Vec<u32> {
-        arns.iter().filter_map(|arn| self.managed_policy(arn, source)).collect()
+        arns.iter().filter_map(|arn| self.managed_policy(arn, source, Code::UnresolvedPolicy)).collect()
     }
 
-    fn managed_policy(&mut self, arn: &Spanned<String>, source: usize) -> Option<u32> {
+    fn managed_policy(&mut self, arn: &Spanned<String>, source: usize, code: Code) -> Option<u32> {
         let found = self.managed.get(arn.value.as_str()).copied();
         if found.is_none() {
             let message = format!("no file defines the policy `{}`", arn.value);
             let help = "add it to `Policies`, or correct the ARN";
-            self.report(Code::UnresolvedPolicy, source, arn, message, help);
+            self.report(code, source, arn, message, help);
         }
         found
     }
@@ -134,7 +134,9 @@ impl Resolver<'_> {
                     }
                 }
             }
-            let boundary = entity.boundary.as_ref().and_then(|arn| self.managed_policy(arn, user.source));
+            let boundary = entity.boundary.as_ref();
+            let boundary =
+                boundary.and_then(|arn| self.managed_policy(arn, user.source, Code::UnresolvedBoundary));
             let identity = Identity {
                 arn: entity.arn.value.as_str().into(),
                 id: entity.id.as_deref().map(Into::into),
@@ -154,7 +156,9 @@ impl Resolver<'_> {
             let entity = &role.entity;
             let mut policies = role.inline.clone();
             policies.extend(self.attached(&entity.attached, role.source));
-            let boundary = entity.boundary.as_ref().and_then(|arn| self.managed_policy(arn, role.source));
+            let boundary = entity.boundary.as_ref();
+            let boundary =
+                boundary.and_then(|arn| self.managed_policy(arn, role.source, Code::UnresolvedBoundary));
             let identity = Identity {
                 arn: entity.arn.value.as_str().into(),
                 id: entity.id.as_deref().map(Into::into),

@@ -108,8 +108,6 @@ codes! {
     UnresolvedGroup "unresolved-group" "interfaces 1",
     /// An attached organization policy is defined nowhere or has another type.
     UnresolvedOrganizationPolicy "unresolved-organization-policy" "interfaces 1",
-    /// An account that the organization does not have.
-    UnknownAccount "unknown-account" "interfaces 1",
     /// A policy document is not a JSON object.
     DocumentNotObject "document-not-object" "G-1",
     /// A member that the policy language does not have.

@@ -15,4 +15,6 @@ mod laws;
 #[expect(clippy::string_slice, reason = "places come from finds and character indices")]
 mod reference;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod simulate;
