@@ -27,7 +27,7 @@ pub(crate) fn number(text: &str) -> Option<i128> {
 pub(crate) fn date(text: &str) -> Option<(i64, u32)> {
     let dashed = text.char_indices().any(|(at, character)| character == '-' && at > 0);
     if !dashed && !text.contains(['t', 'T']) {
-        let digits = text.strip_prefix('-').unwrap_or(text);
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         return numeric.then(|| text.parse().ok()).flatten().map(|seconds| (seconds, 0));
     }
