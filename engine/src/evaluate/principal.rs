@@ -48,16 +48,19 @@ impl Evaluation<'_> {
             Principal::RoleSession { .. } | Principal::FederatedUser { .. } => {
                 account_listed() && listed(Class::RoleLike) && listed(Class::Direct)
             }
-            Principal::Role { .. } => account_listed() && listed(Class::RoleLike),
             Principal::Root { .. } => account_listed(),
             Principal::Service(_) | Principal::Provider { .. } => listed(Class::Direct),
-            Principal::Anonymous => false,
+            // A bare role is a session of unknown name (P-14), which no list can hold.
+            Principal::Role { .. } | Principal::Anonymous => false,
         }
     }
 
     fn is_own_account(&self, entry: &PrincipalEntry) -> bool {
         let PrincipalEntry::Account(text) = entry else { return false };
-        self.request.principal.account().is_some_and(|account| account_of(text) == Some(account))
+        let own_partition = self.request.input.principal.split(':').nth(1);
+        let same_partition = !text.starts_with("arn:") || text.split(':').nth(1) == own_partition;
+        same_partition
+            && self.request.principal.account().is_some_and(|account| account_of(text) == Some(account))
     }
 
     /// The class in which one entry names the caller (the table of P-6).
