@@ -111,5 +111,6 @@ fn compare(
         Output::Human => writeln!(out, "{as_expected} of {count} as expected")?,
         Output::Json => write_json(out, &json!({ "AsExpected": as_expected, "Total": count }))?,
     }
-    Ok(if as_expected == count { Exit::Ok } else { Exit::ExpectationsFailed })
+    // Nothing compared is nothing shown.
+    Ok(if count > 0 && as_expected == count { Exit::Ok } else { Exit::ExpectationsFailed })
 }

@@ -1,5 +1,10 @@
 //! The condition keys the engine knows: type, valuedness and owner (semantics.md section 5).
 
+use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 /// How a key's value reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are IAM's own")]
@@ -93,10 +98,14 @@ const TABLE: &[(&str, KeyFacts)] = &[
     ("saml:edupersonaffiliation", facts_of(KeyType::String, MANY, CALLER)),
 ];
 
+/// [`TABLE`] by name: every key of every request is looked up.
+static FACTS: LazyLock<HashMap<&str, KeyFacts, FixedState>> =
+    LazyLock::new(|| TABLE.iter().copied().collect());
+
 /// What the engine knows about a folded key; `None` for keys of services and of users.
 #[must_use]
 pub fn facts(folded: &str) -> Option<KeyFacts> {
-    if let Some((_, facts)) = TABLE.iter().find(|(name, _)| *name == folded) {
+    if let Some(facts) = FACTS.get(folded) {
         return Some(*facts);
     }
     if folded.starts_with("aws:principaltag/") {

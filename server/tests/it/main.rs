@@ -6,6 +6,7 @@
     reason = "a test ends with the first surprise"
 )]
 
+mod agreement;
 mod authorize;
 mod bounds;
 mod corpus;
