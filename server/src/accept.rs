@@ -4,6 +4,7 @@
 //! `first_byte_ms`, and an accept error slows the loop down instead of spinning or ending it.
 
 mod connection;
+mod socket;
 mod unix;
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use connection::{Connection, Socket};
+pub(crate) use socket::Peer;
 use unix::SocketFile;
 
 use crate::config::Config;

@@ -9,6 +9,7 @@ mod encode;
 mod guard;
 mod health;
 mod policy_set;
+mod request_id;
 mod session_policy;
 mod simulation;
 mod status;

@@ -1,13 +1,16 @@
 //! The five steps of one request, in order: decode, load, decide, record, encode.
 //!
 //! Batch runs the third in a loop on the same snapshot, stream runs all five for each message; `simulation` differs in
-//! where the policy set comes from.
+//! where the policy set comes from, `hot` in that it reads and writes bytes and leaves everything unusual to this file.
+//! Invariant (ONE-RECORD): every answer of every call passes through `record` once, and leaves only after what `record`
+//! asks to wait for.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_engine::{OwnedKeys, PolicySet, Request as Asked};
+use portcullis_engine::{Decision, Explanation, Instant, OwnedKeys, Request as Asked};
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_server::AuthorizationService;
 use portcullis_store::Snapshot;
@@ -15,21 +18,90 @@ use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::decode::{self, Detail, Question};
+use super::decode::{self, BatchMessage, Detail, Message, Wishes};
 use super::encode::{self, Stamp};
+use super::request_id::RequestId;
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 use super::{Shared, simulation};
+use crate::accept::Peer;
 use crate::shutdown::UntilDrain;
-use crate::tally::Tally;
 
 /// Answers questions from the active snapshot.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorization {
-    shared: Shared,
-    policies: Arc<SessionPolicyCache>,
+    pub(super) shared: Shared,
+    pub(super) policies: Arc<SessionPolicyCache>,
     simulations: Arc<Semaphore>,
 }
+
+/// One snapshot and one clock reading: what all that is answered at this moment is answered from.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) stamp: Stamp,
+    time: SystemTime,
+    now: Instant,
+}
+
+/// A question and its answer, before it is sent.
+#[derive(Debug)]
+pub(crate) struct Answered<'a> {
+    /// The question.
+    pub(crate) request: &'a Asked<'a>,
+    /// The answer, with the walk behind it when that was asked for.
+    pub(crate) verdict: Verdict<'a>,
+    /// How much of it is told.
+    pub(crate) detail: Detail,
+    /// The policy set that gave it.
+    pub(crate) stamp: &'a Stamp,
+    /// Names it in logs and audit records.
+    pub(crate) request_id: RequestId,
+    /// Who asked.
+    pub(crate) peer: &'a Peer,
+    /// Through which call.
+    pub(crate) call: Call,
+    /// The clock reading it was decided at.
+    pub(crate) time: SystemTime,
+}
+
+/// A decision, alone or explained.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    Plain(Decision<'a>),
+    Explained(Explanation<'a>),
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn decision(&self) -> &Decision<'a> {
+        match self {
+            Self::Plain(decision) => decision,
+            Self::Explained(explanation) => &explanation.decision,
+        }
+    }
+}
+
+/// The calls that answer questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Authorize,
+    Batch,
+    Stream,
+}
+
+impl Call {
+    /// The name of the call in the protocol.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Authorize => "Authorize",
+            Self::Batch => "BatchAuthorize",
+            Self::Stream => "AuthorizeStream",
+        }
+    }
+}
+
+/// What must come true before an answer may leave; nothing for most.
+pub(crate) type Recorded = Option<Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>>;
 
 impl Authorization {
     pub(crate) fn new(shared: Shared) -> Self {
@@ -39,31 +111,114 @@ impl Authorization {
         Self { shared, policies: Arc::new(cache), simulations }
     }
 
-    /// One question, whole.
-    fn answer(&self, message: &v1::AuthorizeRequest) -> Result<v1::AuthorizeResponse, Refusal> {
-        let (question, wishes) = decode::authorize(message, &self.policies)?;
-        let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
-        let snapshot = self.load(wishes.min_generation)?;
-        Ok(decide(&snapshot.policy_set, &request, wishes.detail, &stamp(&snapshot), &self.shared.tally))
+    /// The active snapshot at this moment; none before the first.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        let snapshot = self.shared.store.current()?;
+        let time = SystemTime::now();
+        Some(Moment { stamp: stamp(&snapshot), snapshot, time, now: encode::instant(time) })
     }
 
-    fn answer_batch(
+    /// Steps three and four: decide and record. What is left is to encode, and to wait when recording asks for it.
+    pub(super) fn decide<'a>(
+        &self,
+        moment: &'a Moment,
+        request: &'a Asked<'a>,
+        detail: Detail,
+        asker: Asker<'a>,
+    ) -> (Answered<'a>, Recorded) {
+        let policy_set = &moment.snapshot.policy_set;
+        let verdict = match detail {
+            Detail::None | Detail::Statements => {
+                Verdict::Plain(self.shared.tally.timed(|| policy_set.authorize(request)))
+            }
+            Detail::Trace => Verdict::Explained(policy_set.explain(request)),
+        };
+        let answered = Answered {
+            request,
+            verdict,
+            detail,
+            stamp: &moment.stamp,
+            request_id: RequestId::new(moment.time),
+            peer: asker.peer,
+            call: asker.call,
+            time: moment.time,
+        };
+        let recorded = self.record(&answered);
+        (answered, recorded)
+    }
+
+    /// Step four: counts the answer and writes it down.
+    fn record(&self, answered: &Answered<'_>) -> Recorded {
+        let decision = answered.verdict.decision();
+        self.shared.tally.decision(decision.reason, decision.layer);
+        tracing::debug!(
+            request_id = %answered.request_id,
+            call = answered.call.name(),
+            decision = ?decision.effect,
+            reason = decision.reason.as_str(),
+            generation = answered.stamp.generation,
+            time = ?answered.time,
+            peer = %answered.peer,
+            "answered"
+        );
+        None
+    }
+
+    /// One question, whole.
+    async fn answer(
+        &self,
+        message: &v1::AuthorizeRequest,
+        asker: Asker<'_>,
+    ) -> Result<v1::AuthorizeResponse, Refusal> {
+        let (response, recorded) = self.answer_now(message, asker)?;
+        written(recorded).await?;
+        Ok(response)
+    }
+
+    fn answer_now(
+        &self,
+        message: &v1::AuthorizeRequest,
+        asker: Asker<'_>,
+    ) -> Result<(v1::AuthorizeResponse, Recorded), Refusal> {
+        let message = Message::from(message);
+        let (question, wishes) = decode::authorize(&message, &self.policies)?;
+        let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
+        let moment = self.load(wishes)?;
+        let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
+        Ok((encode::answer(&answered), recorded))
+    }
+
+    async fn answer_batch(
         &self,
         message: &v1::BatchAuthorizeRequest,
+        peer: &Peer,
     ) -> Result<v1::BatchAuthorizeResponse, Refusal> {
-        let (defaults, items, wishes) = decode::batch(message, self.shared.config.batch_items_max)?;
-        let snapshot = self.load(wishes.min_generation)?;
-        let stamp = stamp(&snapshot);
-        let now = encode::instant(SystemTime::now());
-        let answer = |question: Question<'_>| {
-            let request = question.check(now, OwnedKeys::Refuse)?;
-            Ok(decide(&snapshot.policy_set, &request, wishes.detail, &stamp, &self.shared.tally))
+        let (response, recorded) = self.answer_batch_now(message, Asker { peer, call: Call::Batch })?;
+        for recorded in recorded {
+            written(recorded).await?;
+        }
+        Ok(response)
+    }
+
+    fn answer_batch_now(
+        &self,
+        message: &v1::BatchAuthorizeRequest,
+        asker: Asker<'_>,
+    ) -> Result<(v1::BatchAuthorizeResponse, Vec<Recorded>), Refusal> {
+        let message = BatchMessage::from(message);
+        let wishes = decode::batch(&message, self.shared.config.batch_items_max)?;
+        let moment = self.load(wishes)?;
+        let mut waits = Vec::new();
+        let mut answer = |item| {
+            let question = decode::item(&message, item, &self.policies)?;
+            let request = question.check(moment.now, OwnedKeys::Refuse)?;
+            let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
+            waits.extend(recorded.map(Some));
+            Ok(encode::answer(&answered))
         };
-        let results = items
-            .iter()
-            .map(|item| self.result(decode::item(&defaults, item, &self.policies).and_then(answer)))
-            .collect();
-        Ok(v1::BatchAuthorizeResponse { results, revision: stamp.revision, generation: stamp.generation })
+        let results = message.items.iter().map(|item| self.result(answer(item))).collect();
+        let Stamp { revision, generation } = moment.stamp;
+        Ok((v1::BatchAuthorizeResponse { results, revision, generation }, waits))
     }
 
     fn answer_keys(
@@ -71,38 +226,41 @@ impl Authorization {
         message: &v1::ListContextKeysRequest,
     ) -> Result<v1::ListContextKeysResponse, Refusal> {
         let v1::ListContextKeysRequest { request } = message;
-        let (question, wishes) = decode::authorize(asked(request.as_ref())?, &self.policies)?;
+        let message = Message::from(asked(request.as_ref())?);
+        let (question, wishes) = decode::authorize(&message, &self.policies)?;
         let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
-        let snapshot = self.load(wishes.min_generation)?;
-        let Stamp { revision, generation } = stamp(&snapshot);
-        Ok(v1::ListContextKeysResponse {
-            keys: snapshot.policy_set.context_keys(&request),
-            revision,
-            generation,
-        })
+        let moment = self.load(wishes)?;
+        let Stamp { revision, generation } = moment.stamp;
+        let keys = moment.snapshot.policy_set.context_keys(&request);
+        Ok(v1::ListContextKeysResponse { keys, revision, generation })
     }
 
-    fn answer_streamed(&self, message: v1::AuthorizeStreamRequest) -> v1::AuthorizeStreamResponse {
+    pub(super) async fn answer_streamed(
+        &self,
+        message: v1::AuthorizeStreamRequest,
+        peer: &Peer,
+    ) -> v1::AuthorizeStreamResponse {
         let v1::AuthorizeStreamRequest { correlation_id, request } = message;
-        let answered = asked(request.as_ref()).and_then(|request| self.answer(request));
+        let answered = match asked(request.as_ref()) {
+            Ok(request) => self.answer(request, Asker { peer, call: Call::Stream }).await,
+            Err(refusal) => Err(refusal),
+        };
         v1::AuthorizeStreamResponse { correlation_id, result: Some(self.result(answered)) }
     }
 
-    /// The active snapshot, when it is new enough.
-    fn load(&self, min_generation: u64) -> Result<Arc<Snapshot>, Refusal> {
-        let snapshot = self.shared.store.current().ok_or(Refusal::NotReady)?;
-        if snapshot.generation < min_generation {
-            return Err(Refusal::Generation { asked: min_generation, active: snapshot.generation });
-        }
-        Ok(snapshot)
+    /// Step two: the active snapshot, when it is new enough.
+    fn load(&self, wishes: Wishes) -> Result<Moment, Refusal> {
+        let moment = self.moment().ok_or(Refusal::NotReady)?;
+        moment.check(wishes)?;
+        Ok(moment)
     }
 
-    fn result(&self, answered: Result<v1::AuthorizeResponse, Refusal>) -> v1::AuthorizeResult {
+    pub(super) fn result(&self, answered: Result<v1::AuthorizeResponse, Refusal>) -> v1::AuthorizeResult {
         use v1::authorize_result::Result as Sent;
         let sent = match answered {
             Ok(response) => Sent::Response(response),
             Err(refusal) => {
-                self.shared.tally.refusal();
+                self.shared.tally.refusal(refusal.reason());
                 Sent::Error(refusal.into_item())
             }
         };
@@ -111,7 +269,7 @@ impl Authorization {
 
     fn reply<T>(&self, answered: Result<T, Refusal>) -> Result<Response<T>, Status> {
         answered.map(Response::new).map_err(|refusal| {
-            self.shared.tally.refusal();
+            self.shared.tally.refusal(refusal.reason());
             refusal.into_status()
         })
     }
@@ -130,34 +288,35 @@ impl Authorization {
     }
 }
 
-/// Steps three to five: decide, record, encode.
-fn decide(
-    policy_set: &PolicySet,
-    request: &Asked<'_>,
-    detail: Detail,
-    stamp: &Stamp,
-    tally: &Tally,
-) -> v1::AuthorizeResponse {
-    let response = match detail {
-        Detail::None | Detail::Statements => {
-            let decision = policy_set.authorize(request);
-            tally.decision(decision.effect);
-            encode::response(&decision, request, detail, stamp)
+/// Who asks, and through which call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) call: Call,
+}
+
+impl Moment {
+    /// Refuses to answer from a generation older than the one asked for.
+    pub(super) fn check(&self, wishes: Wishes) -> Result<(), Refusal> {
+        let active = self.stamp.generation;
+        if active < wishes.min_generation {
+            return Err(Refusal::Generation { asked: wishes.min_generation, active });
         }
-        Detail::Trace => {
-            let explanation = policy_set.explain(request);
-            tally.decision(explanation.decision.effect);
-            encode::traced(&explanation, request, stamp)
-        }
-    };
-    tracing::debug!(
-        request_id = response.request_id,
-        decision = response.decision().as_str_name(),
-        reason = response.reason().as_str_name(),
-        generation = stamp.generation,
-        "answered"
-    );
-    response
+        Ok(())
+    }
+
+    /// The clock reading as the engine has it.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+/// Waits until an answer may leave.
+async fn written(recorded: Recorded) -> Result<(), Refusal> {
+    match recorded {
+        None => Ok(()),
+        Some(wait) => wait.await,
+    }
 }
 
 /// The question inside a message that may lack it.
@@ -170,6 +329,11 @@ pub(super) fn stamp(snapshot: &Snapshot) -> Stamp {
     Stamp { revision: snapshot.revision.to_string(), generation: snapshot.generation }
 }
 
+/// Who sent a request.
+fn peer<T>(request: &Request<T>) -> Peer {
+    request.extensions().get::<Peer>().cloned().unwrap_or_default()
+}
+
 #[tonic::async_trait]
 impl AuthorizationService for Authorization {
     type AuthorizeStreamStream =
@@ -179,23 +343,30 @@ impl AuthorizationService for Authorization {
         &self,
         request: Request<v1::AuthorizeRequest>,
     ) -> Result<Response<v1::AuthorizeResponse>, Status> {
-        self.reply(self.answer(request.get_ref()))
+        let asker = Asker { peer: &peer(&request), call: Call::Authorize };
+        let answered = self.answer(request.get_ref(), asker).await;
+        self.reply(answered)
     }
 
     async fn batch_authorize(
         &self,
         request: Request<v1::BatchAuthorizeRequest>,
     ) -> Result<Response<v1::BatchAuthorizeResponse>, Status> {
-        self.reply(self.answer_batch(request.get_ref()))
+        let answered = self.answer_batch(request.get_ref(), &peer(&request)).await;
+        self.reply(answered)
     }
 
     async fn authorize_stream(
         &self,
         request: Request<Streaming<v1::AuthorizeStreamRequest>>,
     ) -> Result<Response<Self::AuthorizeStreamStream>, Status> {
-        let authorization = self.clone();
-        let answers = UntilDrain::new(request.into_inner(), self.shared.draining.clone())
-            .map(move |message| message.map(|message| authorization.answer_streamed(message)));
+        let (authorization, peer) = (self.clone(), peer(&request));
+        let answers = UntilDrain::new(request.into_inner(), self.shared.draining.clone()).then(
+            move |message: Result<v1::AuthorizeStreamRequest, Status>| {
+                let (authorization, peer) = (authorization.clone(), peer.clone());
+                async move { Ok(authorization.answer_streamed(message?, &peer).await) }
+            },
+        );
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -1,15 +1,18 @@
 //! Wire messages -> the engine's request. Every InvalidArgument of a question is born here or in `Request::parse`.
 //!
-//! Invariant (FULL-DESTRUCTURING): messages are taken apart field by field, so that a new field breaks the build and is
-//! not silently ignored.
+//! `message` is a question as it was sent, whether prost read it or `bytes` did; from there on there is one way.
 
-use std::collections::BTreeMap;
+pub(crate) mod bytes;
+mod message;
+
 use std::sync::Arc;
 
 use portcullis_engine as engine;
 use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
 use portcullis_proto::v1;
 
+pub(crate) use self::message::{BatchMessage, Message};
+use self::message::{Context, Value};
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 
@@ -51,25 +54,17 @@ pub(crate) struct Wishes {
     pub(crate) detail: Detail,
 }
 
-/// What the items of a batch share.
-#[derive(Debug)]
-pub(crate) struct Defaults<'m> {
-    principal: &'m str,
-    session: Option<&'m v1::Session>,
-    context: &'m BTreeMap<String, v1::ContextValue>,
-}
-
 /// Decodes one question.
 pub(crate) fn authorize<'m>(
-    message: &'m v1::AuthorizeRequest,
+    message: &'m Message<'_>,
     policies: &SessionPolicyCache,
 ) -> Result<(Question<'m>, Wishes), Refusal> {
-    let v1::AuthorizeRequest {
+    let Message {
         principal,
         action,
         resource,
-        context,
         resource_account,
+        context,
         session,
         min_generation,
         detail,
@@ -81,49 +76,54 @@ pub(crate) fn authorize<'m>(
         action,
         resource,
         resource_account: present(resource_account),
-        context: context.iter().filter_map(|(key, value)| entry(key, value, &mut wrong)).collect(),
-        session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
+        context: decode_context(context, &mut wrong),
+        session: session.as_deref().map(|session| decode_session(session, policies, &mut wrong)),
     };
     let wishes = Wishes { min_generation: *min_generation, detail };
     if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refusal::Malformed(wrong)) }
 }
 
 /// Decodes what is common to a batch; its items are decoded one by one, because each fails alone.
-pub(crate) fn batch(
-    message: &v1::BatchAuthorizeRequest,
-    items_max: usize,
-) -> Result<(Defaults<'_>, &[v1::BatchAuthorizeItem], Wishes), Refusal> {
-    let v1::BatchAuthorizeRequest { principal, session, context, items, min_generation, detail } = message;
+pub(crate) fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wishes, Refusal> {
+    let BatchMessage { principal: _, session: _, context: _, items, min_generation, detail } = message;
     let mut wrong = Vec::new();
     let detail = decode_detail(*detail, &mut wrong);
     if items.len() > items_max {
         let description = format!("has {} items, more than the {items_max} of one batch", items.len());
         wrong.push(Violation { field: "items".to_owned(), description });
     }
-    let defaults = Defaults { principal, session: session.as_ref(), context };
     let wishes = Wishes { min_generation: *min_generation, detail };
-    if wrong.is_empty() { Ok((defaults, items, wishes)) } else { Err(Refusal::Malformed(wrong)) }
+    if wrong.is_empty() { Ok(wishes) } else { Err(Refusal::Malformed(wrong)) }
 }
 
 /// Decodes one item of a batch.
 pub(crate) fn item<'m>(
-    defaults: &Defaults<'m>,
-    message: &'m v1::BatchAuthorizeItem,
+    batch: &'m BatchMessage<'_>,
+    item: &'m Message<'_>,
     policies: &SessionPolicyCache,
 ) -> Result<Question<'m>, Refusal> {
-    let v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session } = message;
+    let Message {
+        principal,
+        action,
+        resource,
+        resource_account,
+        context,
+        session,
+        min_generation: _,
+        detail: _,
+    } = item;
     let mut wrong = Vec::new();
     let inherited =
-        defaults.context.iter().filter(|(key, _)| !context.keys().any(|own| own.eq_ignore_ascii_case(key)));
+        batch.context.iter().filter(|(key, _)| !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
     let question = Question {
-        principal: present(principal).unwrap_or(defaults.principal),
+        principal: present(principal).unwrap_or(batch.principal),
         action,
         resource,
         resource_account: present(resource_account),
         context: inherited.chain(context).filter_map(|(key, value)| entry(key, value, &mut wrong)).collect(),
         session: session
-            .as_ref()
-            .or(defaults.session)
+            .as_deref()
+            .or(batch.session.as_deref())
             .map(|session| decode_session(session, policies, &mut wrong)),
     };
     if wrong.is_empty() { Ok(question) } else { Err(Refusal::Malformed(wrong)) }
@@ -197,23 +197,29 @@ fn decode_detail(number: i32, wrong: &mut Vec<Violation>) -> Detail {
     }
 }
 
+fn decode_context<'m>(
+    context: &'m Context<'_>,
+    wrong: &mut Vec<Violation>,
+) -> Vec<(&'m str, ContextValue<'m>)> {
+    context.iter().filter_map(|(key, value)| entry(key, value, wrong)).collect()
+}
+
 fn entry<'m>(
     key: &'m str,
-    value: &'m v1::ContextValue,
+    value: &'m Value<'_>,
     wrong: &mut Vec<Violation>,
 ) -> Option<(&'m str, ContextValue<'m>)> {
     let mut refuse = |description: &str| {
         wrong.push(Violation { field: format!("context[\"{key}\"]"), description: description.to_owned() });
         None
     };
-    let v1::ContextValue { value } = value;
     let decoded = match value {
-        None => return refuse("has no value: set one of text, list, boolean or number"),
-        Some(v1::context_value::Value::Text(text)) => ContextValue::Text(text),
-        Some(v1::context_value::Value::List(v1::TextList { values })) => ContextValue::List(values),
-        Some(v1::context_value::Value::Boolean(boolean)) => ContextValue::Bool(*boolean),
-        Some(v1::context_value::Value::Number(number)) if is_number(number) => ContextValue::Text(number),
-        Some(v1::context_value::Value::Number(_)) => return refuse("is not a decimal number"),
+        Value::Missing => return refuse("has no value: set one of text, list, boolean or number"),
+        Value::Text(text) => ContextValue::Text(text),
+        Value::List(values) => ContextValue::List(values),
+        Value::Boolean(boolean) => ContextValue::Bool(*boolean),
+        Value::Number(number) if is_number(number) => ContextValue::Text(number),
+        Value::Number(_) => return refuse("is not a decimal number"),
     };
     Some((key, decoded))
 }

@@ -11,7 +11,9 @@ use portcullis_engine::{
 };
 use portcullis_proto::v1;
 
+use super::authorization::{Answered, Verdict};
 use super::decode::Detail;
+use super::request_id::RequestId;
 
 /// Which policy set answered.
 #[derive(Debug, Clone, Default)]
@@ -20,12 +22,22 @@ pub(crate) struct Stamp {
     pub(crate) generation: u64,
 }
 
+/// The message of one answer.
+pub(crate) fn answer(answered: &Answered<'_>) -> v1::AuthorizeResponse {
+    let Answered { request, verdict, detail, stamp, request_id, .. } = answered;
+    match verdict {
+        Verdict::Plain(decision) => response(decision, request, *detail, stamp, *request_id),
+        Verdict::Explained(explanation) => traced(explanation, request, stamp, *request_id),
+    }
+}
+
 /// The answer to one question.
 pub(crate) fn response(
     decision: &Decision<'_>,
     request: &Request<'_>,
     detail: Detail,
     stamp: &Stamp,
+    request_id: RequestId,
 ) -> v1::AuthorizeResponse {
     let determining_statements = match detail {
         Detail::None => Vec::new(),
@@ -51,7 +63,7 @@ pub(crate) fn response(
         trace: None,
         revision: stamp.revision.clone(),
         generation: stamp.generation,
-        request_id: uuid::Uuid::now_v7().to_string(),
+        request_id: request_id.to_string(),
     }
 }
 
@@ -60,10 +72,11 @@ pub(crate) fn traced(
     explanation: &Explanation<'_>,
     request: &Request<'_>,
     stamp: &Stamp,
+    request_id: RequestId,
 ) -> v1::AuthorizeResponse {
     let Explanation { decision, layers, advice } = explanation;
     let trace = v1::Trace { layers: layers.iter().map(layer_trace).collect(), advice: advice.clone() };
-    v1::AuthorizeResponse { trace: Some(trace), ..response(decision, request, Detail::Trace, stamp) }
+    v1::AuthorizeResponse { trace: Some(trace), ..response(decision, request, Detail::Trace, stamp, request_id) }
 }
 
 /// One finding.

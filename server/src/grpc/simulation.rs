@@ -11,7 +11,8 @@ use portcullis_proto::v1;
 use portcullis_store::Snapshot;
 
 use super::authorization::{asked, stamp};
-use super::decode::{self, Detail, Question};
+use super::decode::{self, Detail, Message, Question};
+use super::request_id::RequestId;
 use super::encode::{self, Stamp};
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
@@ -27,7 +28,8 @@ pub(super) fn answer(
     mode: LoadMode,
 ) -> Result<v1::SimulateResponse, Refusal> {
     let v1::SimulateRequest { request, directory_json, directory_mode, current_time } = message;
-    let (question, wishes) = decode::authorize(asked(request.as_ref())?, policies)?;
+    let asked = Message::from(asked(request.as_ref())?);
+    let (question, wishes) = decode::authorize(&asked, policies)?;
     let now = match current_time {
         Some(time) => {
             decode::instant("current_time", time).map_err(|wrong| Refusal::Malformed(vec![wrong]))?
@@ -74,11 +76,12 @@ struct Simulated<'m> {
 impl Simulated<'_> {
     fn answer(&self, policy_set: &PolicySet, stamp: &Stamp) -> Result<v1::SimulateResponse, Refusal> {
         let request = self.question.check(self.now, OwnedKeys::Override)?;
+        let name = RequestId::new(SystemTime::now());
         let response = match self.detail {
             Detail::None | Detail::Statements => {
-                encode::response(&policy_set.authorize(&request), &request, self.detail, stamp)
+                encode::response(&policy_set.authorize(&request), &request, self.detail, stamp, name)
             }
-            Detail::Trace => encode::traced(&policy_set.explain(&request), &request, stamp),
+            Detail::Trace => encode::traced(&policy_set.explain(&request), &request, stamp, name),
         };
         let overridden_keys = request.overridden_keys().into_iter().map(str::to_owned).collect();
         Ok(v1::SimulateResponse { response: Some(response), overridden_keys })

@@ -1,0 +1,123 @@
+//! The questions of the wire, borrowed: what both ways of reading a message have in common.
+//!
+//! Invariant (FULL-DESTRUCTURING): messages are taken apart field by field, so that a new field breaks the build and is
+//! not silently ignored.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use portcullis_proto::v1;
+
+/// An AuthorizeRequest, or one item of a batch with the last two fields at their defaults.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Message<'m> {
+    pub(crate) principal: &'m str,
+    pub(crate) action: &'m str,
+    pub(crate) resource: &'m str,
+    pub(crate) resource_account: &'m str,
+    /// Sorted by key, each key once.
+    pub(crate) context: Context<'m>,
+    pub(crate) session: Option<Cow<'m, v1::Session>>,
+    pub(crate) min_generation: u64,
+    pub(crate) detail: i32,
+}
+
+/// Context keys and their values.
+pub(crate) type Context<'m> = Vec<(&'m str, Value<'m>)>;
+
+/// The value of one context key.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'m> {
+    /// The caller set none.
+    Missing,
+    Text(&'m str),
+    List(Cow<'m, [String]>),
+    Boolean(bool),
+    Number(&'m str),
+}
+
+/// What stands beside the items of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct BatchMessage<'m> {
+    pub(crate) principal: &'m str,
+    pub(crate) session: Option<Cow<'m, v1::Session>>,
+    /// Sorted by key, each key once.
+    pub(crate) context: Context<'m>,
+    pub(crate) items: Vec<Message<'m>>,
+    pub(crate) min_generation: u64,
+    pub(crate) detail: i32,
+}
+
+impl<'m> From<&'m v1::AuthorizeRequest> for Message<'m> {
+    fn from(message: &'m v1::AuthorizeRequest) -> Self {
+        let v1::AuthorizeRequest {
+            principal,
+            action,
+            resource,
+            context,
+            resource_account,
+            session,
+            min_generation,
+            detail,
+        } = message;
+        Self {
+            principal,
+            action,
+            resource,
+            resource_account,
+            context: borrowed(context),
+            session: session.as_ref().map(Cow::Borrowed),
+            min_generation: *min_generation,
+            detail: *detail,
+        }
+    }
+}
+
+impl<'m> From<&'m v1::BatchAuthorizeItem> for Message<'m> {
+    fn from(message: &'m v1::BatchAuthorizeItem) -> Self {
+        let v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session } =
+            message;
+        Self {
+            principal,
+            action,
+            resource,
+            resource_account,
+            context: borrowed(context),
+            session: session.as_ref().map(Cow::Borrowed),
+            min_generation: 0,
+            detail: 0,
+        }
+    }
+}
+
+impl<'m> From<&'m v1::BatchAuthorizeRequest> for BatchMessage<'m> {
+    fn from(message: &'m v1::BatchAuthorizeRequest) -> Self {
+        let v1::BatchAuthorizeRequest { principal, session, context, items, min_generation, detail } =
+            message;
+        Self {
+            principal,
+            session: session.as_ref().map(Cow::Borrowed),
+            context: borrowed(context),
+            items: items.iter().map(Message::from).collect(),
+            min_generation: *min_generation,
+            detail: *detail,
+        }
+    }
+}
+
+fn borrowed(context: &BTreeMap<String, v1::ContextValue>) -> Context<'_> {
+    context.iter().map(|(key, value)| (key.as_str(), Value::from(value))).collect()
+}
+
+impl<'m> From<&'m v1::ContextValue> for Value<'m> {
+    fn from(v1::ContextValue { value }: &'m v1::ContextValue) -> Self {
+        use v1::context_value::Value as Sent;
+        match value {
+            None => Self::Missing,
+            Some(Sent::Text(text)) => Self::Text(text),
+            Some(Sent::List(v1::TextList { values })) => Self::List(Cow::Borrowed(values)),
+            Some(Sent::Boolean(boolean)) => Self::Boolean(*boolean),
+            Some(Sent::Number(number)) => Self::Number(number),
+        }
+    }
+}
