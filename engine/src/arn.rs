@@ -15,15 +15,19 @@ pub(crate) struct Arn<'a> {
 impl<'a> Arn<'a> {
     /// Six components, the first of them `arn`.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        let scheme = parts.next()?;
-        let (partition, service) = (parts.next()?, parts.next()?);
-        let (_region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-        if !scheme.eq_ignore_ascii_case("arn") {
+        let mut colons = memchr::memchr_iter(b':', text.as_bytes());
+        let (scheme, partition, service) = (colons.next()?, colons.next()?, colons.next()?);
+        let (region, account) = (colons.next()?, colons.next()?);
+        if !text.get(..scheme)?.eq_ignore_ascii_case("arn") {
             return None;
         }
-        let prefix = text.get(..text.len() - resource.len() - 1)?;
-        Some(Self { partition, service, account, resource, prefix })
+        Some(Self {
+            partition: text.get(scheme + 1..partition)?,
+            service: text.get(partition + 1..service)?,
+            account: text.get(region + 1..account)?,
+            resource: text.get(account + 1..)?,
+            prefix: text.get(..account)?,
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Building may fail, deciding may not: a policy set exists only when every reference resolved.
 
+pub(crate) mod action;
 mod builtin;
 pub(crate) mod condition;
 pub(crate) mod index;
@@ -9,8 +10,6 @@ pub(crate) mod organization;
 pub(crate) mod pool;
 mod references;
 pub(crate) mod resources;
-
-use std::collections::HashMap;
 
 use crate::condition::value::Instant;
 use crate::diagnostic::{Code, Diagnostic, Severity, SourceText, Span};
@@ -34,6 +33,9 @@ pub struct Counts {
     pub statements: u32,
 }
 
+/// A map with a fast hash that differs between processes.
+pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Folded tag keys with their values.
 pub(crate) type Tags = Box<[(Box<str>, Box<str>)]>;
 
@@ -56,16 +58,16 @@ pub(crate) struct Identity {
 pub struct PolicySet {
     pub(crate) pool: Pool,
     pub(crate) views: Vec<View>,
-    pub(crate) users: HashMap<Box<str>, Identity>,
+    pub(crate) users: Map<Box<str>, Identity>,
     /// ARN of a user by account and folded name; see [`entity_key`].
-    pub(crate) user_names: HashMap<Box<str>, Box<str>>,
+    pub(crate) user_names: Map<Box<str>, Box<str>>,
     /// By account and folded role name (P-2); see [`entity_key`].
-    pub(crate) roles: HashMap<Box<str>, Identity>,
+    pub(crate) roles: Map<Box<str>, Identity>,
     /// Index of the policy by ARN.
-    pub(crate) managed: HashMap<Box<str>, u32>,
+    pub(crate) managed: Map<Box<str>, u32>,
     pub(crate) resources: ResourceIndex,
     /// Index of the view by endpoint id.
-    pub(crate) endpoints: HashMap<Box<str>, u32>,
+    pub(crate) endpoints: Map<Box<str>, u32>,
     pub(crate) organization: Option<OrganizationIndex>,
     counts: Counts,
 }
@@ -130,8 +132,9 @@ impl SessionPolicies {
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(findings);
         }
-        let view = View::new(&pool.pool, policies);
-        Ok(Self { pool: pool.pool, view })
+        let pool = pool.finish();
+        let view = View::new(&pool, policies);
+        Ok(Self { pool, view })
     }
 }
 
@@ -158,9 +161,9 @@ pub struct PolicySetBuilder {
     resources: Vec<(directory::Resource, Option<u32>, usize)>,
     endpoints: Vec<(Spanned<String>, u32, usize)>,
     organization: Option<(directory::Organization, Vec<u32>, usize)>,
-    managed: HashMap<Box<str>, u32>,
+    managed: Map<Box<str>, u32>,
     /// Where each entity was first defined.
-    defined: HashMap<String, (usize, Span)>,
+    defined: Map<String, (usize, Span)>,
 }
 
 impl PolicySetBuilder {
@@ -178,8 +181,8 @@ impl PolicySetBuilder {
             resources: Vec::new(),
             endpoints: Vec::new(),
             organization: None,
-            managed: HashMap::new(),
-            defined: HashMap::new(),
+            managed: Map::default(),
+            defined: Map::default(),
         }
     }
 

@@ -10,7 +10,9 @@ use std::cell::{Cell, OnceCell, RefCell};
 
 use smallvec::SmallVec;
 
-use crate::compile::pool::{Actions, ArnPrefix, Pool, ResourcePattern, Resources, Statement};
+use crate::compile::action::ActionIds;
+use crate::compile::index::{Anchors, Candidate, WHOLE_ELEMENT};
+use crate::compile::pool::{Actions, NO_PREFIX, Pool, ResourcePattern, Resources, Statement};
 use crate::compile::resources::ResourceEntry;
 use crate::compile::{Identity, PolicySet};
 use crate::limit;
@@ -36,9 +38,39 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) resource_identity: Option<&'a Identity>,
     /// Whether the resource policy in question is a trust policy.
     pub(crate) is_trust: bool,
+    /// How the resource may start in a pattern that matches it.
+    pub(crate) anchors: Anchors,
+    /// What the action and the resource are in the pool of the policy set.
+    pub(crate) terms: Terms<'a>,
+    /// The same in the pool of the inline session policies.
+    pub(crate) session_terms: Option<Terms<'a>>,
     pub(crate) steps: Cell<u32>,
     pub(crate) missing: RefCell<SmallVec<[&'a str; 4]>>,
     texts: facts::Texts,
+}
+
+/// The parts of a request as ids of one pool.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) pool: &'a Pool,
+    /// The action patterns that the action matches.
+    pub(crate) actions: ActionIds<'a>,
+    /// The prefix of the resource.
+    prefix: u32,
+}
+
+impl<'a> Terms<'a> {
+    fn of(request: &Request<'_>, pool: &'a Pool, steps: &Cell<u32>) -> Self {
+        let prefix = match &request.target {
+            Target::Arn { folded_prefix, .. } => pool.prefix(folded_prefix),
+            Target::None => NO_PREFIX,
+        };
+        Self {
+            pool,
+            actions: pool.action_table.matching(&request.action, request.vendor_length, steps),
+            prefix,
+        }
+    }
 }
 
 /// Resolves the variables of one pool.
@@ -95,7 +127,15 @@ impl<'a> Evaluation<'a> {
             Principal::FederatedUser { .. } => identity.map(|user| &*user.arn),
             _ => None,
         });
+        let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
+        let policies = session.and_then(|session| session.policies);
         let mut evaluation = Self {
+            anchors: match &request.target {
+                Target::Arn { arn, .. } => Anchors::of(arn.resource),
+                Target::None => Anchors::of(""),
+            },
+            terms: Terms::of(request, &set.pool, &steps),
+            session_terms: policies.map(|policies| Terms::of(request, &policies.pool, &steps)),
             set,
             request,
             identity,
@@ -104,7 +144,7 @@ impl<'a> Evaluation<'a> {
             resource_entries: SmallVec::new(),
             resource_identity: None,
             is_trust: false,
-            steps: Cell::new(limit::EVALUATION_STEPS_MAX),
+            steps,
             missing: RefCell::new(SmallVec::new()),
             texts: facts::Texts { cells: [const { OnceCell::new() }; 7] },
         };
@@ -139,47 +179,57 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Whether action, resource and condition match (M-28).
-    pub(crate) fn matches(&self, pool: &'a Pool, statement: &Statement) -> bool {
-        self.action_matches(pool, statement)
-            && self.resource_matches(pool, statement)
-            && self.conditions_match(pool, statement)
+    pub(crate) fn matches(&self, terms: &Terms<'a>, statement: &Statement) -> bool {
+        self.action_matches(terms, statement)
+            && self.resource_matches(terms, statement)
+            && self.conditions_match(terms.pool, statement)
+    }
+
+    /// Whether the statement matches in the way that the index found.
+    pub(crate) fn matches_as(&self, terms: &Terms<'a>, statement: &Statement, candidate: &Candidate) -> bool {
+        if candidate.resource == WHOLE_ELEMENT {
+            return self.matches(terms, statement);
+        }
+        let Some(pattern) = terms.pool.patterns.get(candidate.resource as usize) else { return false };
+        self.entry_matches(pattern, statement.effect == Effect::Deny, terms)
+            && self.conditions_match(terms.pool, statement)
     }
 
     /// The first part that fails, principal apart.
-    pub(crate) fn failing_part(&self, pool: &'a Pool, statement: &Statement) -> Option<Part> {
-        if !self.action_matches(pool, statement) {
+    pub(crate) fn failing_part(&self, terms: &Terms<'a>, statement: &Statement) -> Option<Part> {
+        if !self.action_matches(terms, statement) {
             Some(Part::Action)
-        } else if !self.resource_matches(pool, statement) {
+        } else if !self.resource_matches(terms, statement) {
             Some(Part::Resource)
-        } else if !self.conditions_match(pool, statement) {
+        } else if !self.conditions_match(terms.pool, statement) {
             Some(Part::Condition)
         } else {
             None
         }
     }
 
-    fn action_matches(&self, pool: &Pool, statement: &Statement) -> bool {
-        let Some(actions) = pool.actions.get(statement.actions as usize) else { return false };
-        self.listed(pool, actions) != actions.negated
+    fn action_matches(&self, terms: &Terms<'a>, statement: &Statement) -> bool {
+        let Some(actions) = terms.pool.actions.get(statement.actions as usize) else { return false };
+        self.listed(terms, actions) != actions.negated
     }
 
     /// Whether an entry of the action element matches (M-4 to M-7).
-    fn listed(&self, pool: &Pool, actions: &Actions) -> bool {
-        let action = &*self.request.action;
-        if actions.any || actions.literals.binary_search_by(|literal| (**literal).cmp(action)).is_ok() {
+    fn listed(&self, terms: &Terms<'a>, actions: &Actions) -> bool {
+        if actions.any || terms.actions.as_slice().iter().any(|id| actions.ids.binary_search(id).is_ok()) {
             return true;
         }
-        if actions.globs.is_empty() && actions.any_vendor.is_empty() {
+        if actions.any_vendor.is_empty() {
             return false;
         }
+        let action = &*self.request.action;
         let (vendor, name) = action.split_at_checked(self.request.vendor_length).unwrap_or_default();
-        let variables = Variables { evaluation: self, pool };
+        let variables = Variables { evaluation: self, pool: terms.pool };
         let yes = |pattern: &Pattern, text| pattern.matches(text, &variables) == Matched::Yes;
-        actions.globs.iter().any(|(of, pattern)| **of == *vendor && yes(pattern, name))
-            || actions.any_vendor.iter().any(|(of, pattern)| yes(of, vendor) && yes(pattern, name))
+        actions.any_vendor.iter().any(|(of, pattern)| yes(of, vendor) && yes(pattern, name))
     }
 
-    fn resource_matches(&self, pool: &'a Pool, statement: &Statement) -> bool {
+    fn resource_matches(&self, terms: &Terms<'a>, statement: &Statement) -> bool {
+        let pool = terms.pool;
         // G-51: without the element the statement is about the resource that carries the policy.
         let Some(resources) = statement.resources.and_then(|at| pool.resources.get(at as usize)) else {
             return true;
@@ -190,8 +240,7 @@ impl<'a> Evaluation<'a> {
         }
         // M-19: where matching more grants less, either reading of a prefix star will do.
         let wide = allow == negated;
-        let variables = Variables { evaluation: self, pool };
-        let listed = resources.entries.iter().any(|entry| self.entry_matches(entry, wide, &variables));
+        let listed = pool.patterns_of(resources).iter().any(|entry| self.entry_matches(entry, wide, terms));
         listed != negated
     }
 
@@ -199,7 +248,7 @@ impl<'a> Evaluation<'a> {
     fn has_unresolved(&self, pool: &'a Pool, resources: &Resources) -> bool {
         let variables = Variables { evaluation: self, pool };
         let mut unresolved = false;
-        for entry in &resources.entries {
+        for entry in pool.patterns_of(resources) {
             let ResourcePattern::Arn { resource, .. } = entry else { continue };
             for index in resource.variables().filter(|index| variables.variable(*index).is_none()) {
                 unresolved = true;
@@ -212,27 +261,34 @@ impl<'a> Evaluation<'a> {
         unresolved
     }
 
-    fn entry_matches(&self, entry: &ResourcePattern, wide: bool, variables: &Variables<'_, 'a>) -> bool {
+    fn entry_matches(&self, entry: &ResourcePattern, wide: bool, terms: &Terms<'a>) -> bool {
         let ResourcePattern::Arn { prefix, resource, whole } = entry else {
             return matches!(entry, ResourcePattern::Any);
         };
         // M-25: a specific ARN says nothing about an action without resources.
         let Target::Arn { text, folded_prefix, arn } = &self.request.target else { return false };
-        let prefix_matches = match prefix {
-            ArnPrefix::Exact(exact) => **exact == **folded_prefix,
-            ArnPrefix::Segments(segments) => segments
-                .iter()
-                .zip(folded_prefix.split(':'))
-                .all(|(pattern, segment)| pattern.matches(segment, variables) == Matched::Yes),
-        };
-        if prefix_matches && resource.matches(arn.resource, variables) == Matched::Yes {
+        let variables = Variables { evaluation: self, pool: terms.pool };
+        if self.prefix_matches(*prefix, folded_prefix, terms)
+            && resource.matches(arn.resource, &variables) == Matched::Yes
+        {
             return true;
         }
         let Some(whole) = whole.as_ref().filter(|_| wide) else { return false };
         if **folded_prefix == *arn.prefix {
-            return whole.matches(text, variables) == Matched::Yes;
+            return whole.matches(text, &variables) == Matched::Yes;
         }
-        whole.matches(&format!("{folded_prefix}:{}", arn.resource), variables) == Matched::Yes
+        whole.matches(&format!("{}:{}", &**folded_prefix, arn.resource), &variables) == Matched::Yes
+    }
+
+    fn prefix_matches(&self, prefix: u32, folded_prefix: &str, terms: &Terms<'a>) -> bool {
+        if prefix == terms.prefix {
+            return true;
+        }
+        let Some(prefix) = terms.pool.prefixes.get(prefix as usize) else { return false };
+        let Some(segments) = &prefix.segments else { return false };
+        let variables = Variables { evaluation: self, pool: terms.pool };
+        let mut pairs = segments.iter().zip(folded_prefix.split(':'));
+        pairs.all(|(pattern, segment)| pattern.matches(segment, &variables) == Matched::Yes)
     }
 
     pub(crate) fn note_missing(&self, key: &'a str) {

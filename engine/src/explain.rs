@@ -5,7 +5,7 @@
 use crate::authorize::{Layers, Scope, conclude, decide};
 use crate::compile::PolicySet;
 use crate::compile::condition::Condition;
-use crate::compile::pool::{ArnPrefix, Pool, ResourcePattern, Statement};
+use crate::compile::pool::{Pool, ResourcePattern, Statement};
 use crate::decision::{Decision, Explanation, Layer, LayerTrace, Reason, StatementTrace};
 use crate::evaluate::{Evaluation, Part};
 use crate::pattern::Pattern;
@@ -62,11 +62,8 @@ fn mentioned(pool: &Pool, statement: &Statement) -> Vec<u32> {
         );
     };
     let resources = statement.resources.and_then(|at| pool.resources.get(at as usize));
-    for entry in resources.map(|resources| &*resources.entries).unwrap_or_default() {
-        if let ResourcePattern::Arn {
-            resource, prefix: ArnPrefix::Exact(_) | ArnPrefix::Segments(_), ..
-        } = entry
-        {
+    for entry in resources.map(|resources| pool.patterns_of(resources)).unwrap_or_default() {
+        if let ResourcePattern::Arn { resource, .. } = entry {
             of_pattern(resource);
         }
     }
@@ -98,7 +95,8 @@ fn statement<'a>(
     statement: &'a Statement,
 ) -> StatementTrace<'a> {
     let named = !scope.has_principals || evaluation.class(scope.pool, statement).is_some();
-    let failing = if named { evaluation.failing_part(scope.pool, statement) } else { Some(Part::Principal) };
+    let terms = scope.terms(evaluation);
+    let failing = if named { evaluation.failing_part(terms, statement) } else { Some(Part::Principal) };
     let (failed_part, detail) = match failing {
         None => ("", String::new()),
         Some(Part::Principal) => ("principal", "does not name the caller".to_owned()),

@@ -14,6 +14,21 @@ pub(crate) trait Resolve {
     fn steps(&self) -> &Cell<u32>;
 }
 
+/// For patterns without variables: nothing to resolve, only steps to count.
+pub(crate) struct NoVariables<'s> {
+    pub(crate) steps: &'s Cell<u32>,
+}
+
+impl Resolve for NoVariables<'_> {
+    fn variable(&self, _: u32) -> Option<&str> {
+        None
+    }
+
+    fn steps(&self) -> &Cell<u32> {
+        self.steps
+    }
+}
+
 /// A compiled piece.
 #[derive(Debug, Clone)]
 pub(crate) enum Part {
@@ -83,6 +98,18 @@ impl Pattern {
     /// Whether the pattern needs the request to be understood.
     pub(crate) fn has_variables(&self) -> bool {
         matches!(self, Self::Variables(_))
+    }
+
+    /// The text with which everything that matches starts.
+    pub(crate) fn literal_start(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) => text,
+            Self::Glob(parts) | Self::Variables(parts) => match parts.first() {
+                Some(Part::Literal(text)) => text,
+                _ => "",
+            },
+            Self::Any | Self::Suffix(_) => "",
+        }
     }
 
     /// The variables it mentions.

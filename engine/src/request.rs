@@ -3,15 +3,19 @@
 //! Invariant: a `Request` that exists is well formed; evaluation never reports an input error.
 
 mod decode;
+mod fold;
 mod principal;
 
-use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
 
 use crate::arn::Arn;
 use crate::compile::SessionPolicies;
 use crate::condition::key;
 use crate::condition::value::Instant;
+pub(crate) use fold::{Folded, fold, hash, hash_folded};
 pub(crate) use principal::Principal;
 
 /// A context value as the caller sends it.
@@ -102,12 +106,60 @@ pub(crate) enum Value<'a> {
     List(&'a [String]),
 }
 
-/// A context entry under its folded key.
+/// What the text of a value reads as, for keys whose type is known; read once for all conditions on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Not known to be anything but text.
+    Text,
+    Instant(Instant),
+    Address(IpAddr),
+}
+
+/// A context entry, found by the hash of its key in lower case.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
     pub(crate) hash: u64,
-    pub(crate) key: Cow<'a, str>,
+    /// As sent.
+    pub(crate) key: &'a str,
     pub(crate) value: Value<'a>,
+    pub(crate) read: Read,
+}
+
+/// Context entries; the usual few need no allocation. (`SmallVec` would make the request invariant in its lifetime.)
+#[derive(Debug, Clone)]
+pub(crate) enum Entries<'a> {
+    Few(ArrayVec<Entry<'a>, 8>),
+    Many(Vec<Entry<'a>>),
+}
+
+impl<'a> Entries<'a> {
+    /// Room for `count` entries.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        if count <= 8 { Self::Few(ArrayVec::new()) } else { Self::Many(Vec::with_capacity(count)) }
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry<'a>) {
+        match self {
+            Self::Many(entries) => entries.push(entry),
+            Self::Few(entries) => {
+                if let Err(full) = entries.try_push(entry) {
+                    let mut all: Vec<Entry<'a>> = entries.drain(..).collect();
+                    all.push(full.element());
+                    *self = Self::Many(all);
+                }
+            }
+        }
+    }
+
+    /// The entry under a key in lower case.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, folded: &str) -> Option<&Entry<'a>> {
+        let entries: &[Entry<'a>] = match self {
+            Self::Few(entries) => entries,
+            Self::Many(entries) => entries,
+        };
+        entries.iter().find(|entry| entry.hash == hash && entry.key.eq_ignore_ascii_case(folded))
+    }
 }
 
 /// What the request is about.
@@ -116,7 +168,7 @@ pub(crate) enum Target<'a> {
     /// `*`: an action without resources (M-25).
     None,
     /// An ARN, its prefix folded to lower case (M-14).
-    Arn { text: &'a str, folded_prefix: Cow<'a, str>, arn: Arn<'a> },
+    Arn { text: &'a str, folded_prefix: Folded<'a>, arn: Arn<'a> },
 }
 
 /// A well-formed request.
@@ -125,15 +177,11 @@ pub struct Request<'a> {
     pub(crate) input: RequestInput<'a>,
     pub(crate) principal: Principal<'a>,
     /// `vendor:name` in lower case.
-    pub(crate) action: Cow<'a, str>,
-    pub(crate) action_hash: u64,
-    /// Hash of `vendor:`.
-    pub(crate) vendor_hash: u64,
+    pub(crate) action: Folded<'a>,
     /// Bytes of `vendor:`.
     pub(crate) vendor_length: usize,
     pub(crate) target: Target<'a>,
-    /// A `Vec`: a `SmallVec` here would make the request invariant in its lifetime.
-    pub(crate) context: Vec<Entry<'a>>,
+    pub(crate) context: Entries<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -154,27 +202,7 @@ impl<'a> Request<'a> {
     /// The engine-owned keys that the context overrides, as written.
     #[must_use]
     pub fn overridden_keys(&self) -> Vec<&'a str> {
-        let owned = |key: &str| key::facts(&key.to_ascii_lowercase()).is_some_and(|facts| facts.engine_owned);
+        let owned = |key: &str| key::facts(key).is_some_and(|facts| facts.engine_owned);
         self.input.context.iter().map(|(key, _)| *key).filter(|key| owned(key)).collect()
-    }
-
-    pub(crate) fn context_value(&self, hash: u64, folded: &str) -> Option<Value<'a>> {
-        let entry = self.context.iter().find(|entry| entry.hash == hash && entry.key == folded)?;
-        Some(entry.value)
-    }
-}
-
-/// A cheap hash of short texts; whoever looks up by it compares the text as well.
-pub(crate) fn hash(text: &str) -> u64 {
-    use std::hash::BuildHasher as _;
-    foldhash::fast::FixedState::default().hash_one(text)
-}
-
-/// ASCII lower case, borrowed when nothing changes.
-pub(crate) fn fold(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(text.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(text)
     }
 }

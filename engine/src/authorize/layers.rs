@@ -1,12 +1,14 @@
 //! Which sets of policies bear on a request (semantics.md 7.1), and what each of them says.
 
+use std::ops::{ControlFlow, Range};
+
 use smallvec::SmallVec;
 
 use super::Verdict;
-use crate::compile::index::View;
+use crate::compile::index::{Candidate, View};
 use crate::compile::pool::{Pool, Statement};
 use crate::decision::{Layer, StatementRef};
-use crate::evaluate::{Class, Evaluation};
+use crate::evaluate::{Class, Evaluation, Terms};
 use crate::policy::Effect;
 use crate::request::{Principal, Target};
 
@@ -26,7 +28,7 @@ pub(crate) struct Scope<'a> {
 #[derive(Debug)]
 enum ScopePart<'a> {
     View(&'a View),
-    Policy(std::ops::Range<u32>),
+    Policy(Range<u32>),
 }
 
 /// The sets that apply.
@@ -164,21 +166,24 @@ impl<'a> Layers<'a> {
     pub(crate) fn grants(&self, evaluation: &Evaluation<'a>) -> Grants<'a> {
         let mut grants = Grants::default();
         let Some(scope) = &self.resource else { return grants };
-        for statement in scope.candidates(evaluation, Effect::Allow) {
-            let Some(class) = evaluation.class(scope.pool, statement) else { continue };
-            if !evaluation.matches(scope.pool, statement) {
-                continue;
+        let _ = scope.visit(evaluation, Effect::Allow, |terms, statement, candidate| {
+            let Some(class) = evaluation.class(scope.pool, statement) else {
+                return ControlFlow::Continue(());
+            };
+            if !is_match(evaluation, terms, statement, candidate) {
+                return ControlFlow::Continue(());
             }
             let named = scope.name(statement);
             match class {
                 Class::Direct => {
                     grants.direct = Some(named);
-                    return grants;
+                    return ControlFlow::Break(());
                 }
                 Class::RoleLike => grants.role_like = grants.role_like.or(Some(named)),
                 Class::Account => grants.account = grants.account.or(Some(named)),
             }
-        }
+            ControlFlow::Continue(())
+        });
         grants
     }
 
@@ -218,23 +223,57 @@ fn is_kms_key(target: &Target<'_>) -> bool {
 }
 
 impl<'a> Scope<'a> {
-    /// The statements of one effect whose action part may match.
-    fn candidates<'s>(
-        &'s self,
-        evaluation: &'s Evaluation<'a>,
+    /// What the action and the resource of the request are in the pool of this scope.
+    pub(crate) fn terms<'e>(&self, evaluation: &'e Evaluation<'a>) -> &'e Terms<'a> {
+        match &evaluation.session_terms {
+            Some(terms) if std::ptr::eq(terms.pool, self.pool) => terms,
+            _ => &evaluation.terms,
+        }
+    }
+
+    /// Shows the statements of one effect that may match, each with the way in which the index found it, until `visit`
+    /// breaks.
+    fn visit<B>(
+        &self,
+        evaluation: &Evaluation<'a>,
         effect: Effect,
-    ) -> impl Iterator<Item = &'a Statement> + 's {
-        let pool = self.pool;
-        self.parts.iter().flat_map(move |part| {
-            let (view, range) = match part {
-                ScopePart::View(view) => (Some(*view), 0..0),
-                ScopePart::Policy(range) => (None, range.clone()),
-            };
-            let index = view.map(|view| if effect == Effect::Deny { &view.denies } else { &view.allows });
-            let indexed = index.into_iter().flat_map(|index| index.candidates(evaluation.request));
-            let statements = indexed.chain(range).filter_map(|id| pool.statements.get(id as usize));
-            statements.filter(move |statement| statement.effect == effect)
-        })
+        mut visit: impl FnMut(&Terms<'a>, &'a Statement, Option<&Candidate>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let (pool, terms) = (self.pool, self.terms(evaluation));
+        for part in &self.parts {
+            match part {
+                ScopePart::View(view) => {
+                    let index = if effect == Effect::Deny { &view.denies } else { &view.allows };
+                    index.visit(
+                        terms.actions.as_slice(),
+                        &evaluation.anchors,
+                        &mut |candidate| match pool.statements.get(candidate.statement as usize) {
+                            Some(statement) => visit(terms, statement, Some(candidate)),
+                            None => ControlFlow::Continue(()),
+                        },
+                    )?;
+                }
+                ScopePart::Policy(range) => {
+                    let statements = range.clone().filter_map(|id| pool.statements.get(id as usize));
+                    for statement in statements.filter(|statement| statement.effect == effect) {
+                        visit(terms, statement, None)?;
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The first statement of one effect that matches.
+    fn find(&self, evaluation: &Evaluation<'a>, effect: Effect) -> Option<&'a Statement> {
+        let found = self.visit(evaluation, effect, |terms, statement, candidate| {
+            let named = !self.has_principals || evaluation.class(self.pool, statement).is_some();
+            if named && is_match(evaluation, terms, statement, candidate) {
+                return ControlFlow::Break(statement);
+            }
+            ControlFlow::Continue(())
+        });
+        found.break_value()
     }
 
     /// Every statement, in the order of the policies.
@@ -247,23 +286,14 @@ impl<'a> Scope<'a> {
         ids.filter_map(|id| pool.statements.get(id as usize)).collect()
     }
 
-    fn is_match(&self, evaluation: &Evaluation<'a>, statement: &Statement) -> bool {
-        let named = !self.has_principals || evaluation.class(self.pool, statement).is_some();
-        named && evaluation.matches(self.pool, statement)
-    }
-
     /// The first Allow that matches.
     pub(crate) fn find_allow(&self, evaluation: &Evaluation<'a>) -> Option<StatementRef<'a>> {
-        let mut candidates = self.candidates(evaluation, Effect::Allow);
-        candidates
-            .find(|statement| self.is_match(evaluation, statement))
-            .map(|statement| self.name(statement))
+        self.find(evaluation, Effect::Allow).map(|statement| self.name(statement))
     }
 
     /// The first Deny that matches, with the keys it found missing.
     pub(crate) fn find_deny(&self, evaluation: &Evaluation<'a>) -> Option<Verdict<'a>> {
-        let mut candidates = self.candidates(evaluation, Effect::Deny);
-        let statement = candidates.find(|statement| self.is_match(evaluation, statement))?;
+        let statement = self.find(evaluation, Effect::Deny)?;
         let block = statement.conditions.and_then(|at| self.pool.conditions.get(at as usize));
         evaluation.missing.take();
         evaluation.note_missing_keys(self.pool, block.map_or(&[], |block| block));
@@ -282,5 +312,17 @@ impl<'a> Scope<'a> {
             column: statement.column,
             layer: self.layer,
         }
+    }
+}
+
+fn is_match<'a>(
+    evaluation: &Evaluation<'a>,
+    terms: &Terms<'a>,
+    statement: &Statement,
+    candidate: Option<&Candidate>,
+) -> bool {
+    match candidate {
+        Some(candidate) => evaluation.matches_as(terms, statement, candidate),
+        None => evaluation.matches(terms, statement),
     }
 }

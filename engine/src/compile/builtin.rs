@@ -1,6 +1,6 @@
 //! AWS-managed policies that can be attached without being in the directory; a definition there wins.
 
-use std::collections::HashMap;
+use super::Map;
 
 use super::pool::PoolBuilder;
 use crate::diagnostic::{SourceText, Span};
@@ -11,7 +11,7 @@ use crate::policy::{Document, Effect, Patterns, PolicyType, Spanned, Statement};
 const TEXT: &str = include_str!("builtin.json");
 
 /// Compiles the built-in policies whose ARN is not defined yet.
-pub(super) fn add(pool: &mut PoolBuilder, managed: &mut HashMap<Box<str>, u32>) {
+pub(super) fn add(pool: &mut PoolBuilder, managed: &mut Map<Box<str>, u32>) {
     let text = SourceText::new("built-in".to_owned(), TEXT.to_owned());
     let mut findings = Vec::new();
     let entities = crate::directory::parse::entities(&text, LoadMode::Strict, &mut findings);

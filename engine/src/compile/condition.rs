@@ -1,7 +1,7 @@
 //! Compiled conditions: every value read once, at load.
 
 use super::pool::PoolBuilder;
-use crate::condition::value::{Decimal, Instant, IpNetwork, decode_base64, parse_bool};
+use crate::condition::value::{Instant, IpNetwork, Networks, StoredDecimal, decode_base64, parse_bool};
 use crate::condition::{Family, Operator, Qualifier};
 use crate::pattern::Pattern;
 use crate::policy;
@@ -31,14 +31,14 @@ pub(crate) enum Values {
     Empty,
     /// `StringEquals`, `StringLike` and their negations.
     Text(Box<[Pattern]>),
-    /// More literals than are worth scanning, sorted.
-    Literals(Box<[Box<str>]>),
+    /// More literals than are worth scanning.
+    Literals(Box<Literals>),
     /// The `IgnoreCase` operators: literals in lower case, and patterns with variables.
     Folded {
         literals: Box<[Box<str>]>,
         patterns: Box<[Pattern]>,
     },
-    Numeric(Typed<Decimal>),
+    Numeric(Typed<StoredDecimal>),
     Date(Typed<Instant>),
     /// Which booleans are listed, and texts with variables.
     Bool {
@@ -47,7 +47,11 @@ pub(crate) enum Values {
         patterns: Box<[Pattern]>,
     },
     Binary(Typed<Vec<u8>>),
-    Ip(Typed<IpNetwork>),
+    /// The networks as ranges, and whether one could not be read (C-15).
+    Ip {
+        networks: Networks,
+        malformed: bool,
+    },
     Arn(Typed<[Pattern; 6]>),
     /// Which of `true` (missing) and `false` (present) are listed.
     Null {
@@ -55,6 +59,9 @@ pub(crate) enum Values {
         present: bool,
     },
 }
+
+/// A set of literals.
+pub(crate) type Literals = hashbrown::HashSet<Box<str>, foldhash::fast::RandomState>;
 
 impl Condition {
     /// The patterns among its values.
@@ -70,8 +77,8 @@ impl Condition {
     }
 }
 
-/// Literals from which on a sorted list beats a scan.
-const LITERALS_SORTED_MIN: usize = 9;
+/// Literals from which on a set beats a scan.
+const LITERALS_SET_MIN: usize = 9;
 
 pub(crate) fn compile_condition(
     pool: &mut PoolBuilder,
@@ -95,7 +102,7 @@ fn values(pool: &mut PoolBuilder, operator: Operator, texts: &[&str], variables:
     }
     match operator.family() {
         Family::String => strings(pool, operator, texts, variables),
-        Family::Numeric => Values::Numeric(typed(texts, Decimal::parse)),
+        Family::Numeric => Values::Numeric(typed(texts, StoredDecimal::parse)),
         Family::Date => Values::Date(typed(texts, Instant::parse)),
         Family::Bool => {
             let listed = |flag| texts.iter().any(|text| parse_bool(text) == Some(flag));
@@ -104,7 +111,10 @@ fn values(pool: &mut PoolBuilder, operator: Operator, texts: &[&str], variables:
             Values::Bool { yes: listed(true), no: listed(false), patterns }
         }
         Family::Binary => Values::Binary(typed(texts, decode_base64)),
-        Family::Ip => Values::Ip(typed(texts, IpNetwork::parse)),
+        Family::Ip => {
+            let networks: Vec<_> = texts.iter().filter_map(|text| IpNetwork::parse(text)).collect();
+            Values::Ip { malformed: networks.len() < texts.len(), networks: Networks::new(&networks) }
+        }
         Family::Arn => {
             let mut patterns = Vec::new();
             for text in texts {
@@ -137,10 +147,8 @@ fn strings(pool: &mut PoolBuilder, operator: Operator, texts: &[&str], variables
         Operator::StringLike | Operator::StringNotLike => {
             Values::Text(texts.iter().map(|text| pool.pattern(text, true, variables)).collect())
         }
-        _ if texts.len() >= LITERALS_SORTED_MIN && texts.iter().all(|text| plain(text)) => {
-            let mut literals: Vec<Box<str>> = texts.iter().map(|text| Box::from(*text)).collect();
-            literals.sort_unstable();
-            Values::Literals(literals.into())
+        _ if texts.len() >= LITERALS_SET_MIN && texts.iter().all(|text| plain(text)) => {
+            Values::Literals(Box::new(texts.iter().map(|text| Box::from(*text)).collect()))
         }
         _ => Values::Text(texts.iter().map(|text| pool.pattern(text, false, variables)).collect()),
     }

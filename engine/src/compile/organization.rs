@@ -1,6 +1,6 @@
 //! The organization as a decision needs it: for each account its path and its levels of SCPs and RCPs (E-13, E-16).
 
-use std::collections::HashMap;
+use super::Map;
 
 /// Levels from the root to the account: name of the node and index of the view.
 pub(crate) type Levels = Box<[(Box<str>, u32)]>;
@@ -22,7 +22,7 @@ pub(crate) struct OrganizationIndex {
     pub(crate) id: Box<str>,
     pub(crate) management_account: Option<Box<str>>,
     pub(crate) root_path: Box<str>,
-    pub(crate) accounts: HashMap<Box<str>, OrganizationAccount>,
+    pub(crate) accounts: Map<Box<str>, OrganizationAccount>,
 }
 
 impl OrganizationIndex {

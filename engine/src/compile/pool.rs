@@ -2,8 +2,12 @@
 //!
 //! Invariant: after `add_document` no text of a policy is interpreted again (parse, don't validate).
 
-use std::collections::HashMap;
+use std::ops::Range;
 
+use hashbrown::HashTable;
+
+use super::Map;
+use super::action::{ActionTable, ActionTableBuilder};
 use super::condition::{Condition, compile_condition};
 use crate::arn::is_account;
 use crate::condition::key::Derived;
@@ -34,10 +38,8 @@ pub(crate) struct Actions {
     pub(crate) negated: bool,
     /// `*` is among them.
     pub(crate) any: bool,
-    /// `vendor:name` in lower case, sorted.
-    pub(crate) literals: Box<[Box<str>]>,
-    /// `vendor:` in lower case with a pattern of the name.
-    pub(crate) globs: Box<[(Box<str>, Pattern)]>,
+    /// Ids of the patterns with a plain vendor, sorted.
+    pub(crate) ids: Box<[u32]>,
     /// Patterns of `vendor:` and name, where a wildcard in the vendor is honoured (G-22).
     pub(crate) any_vendor: Box<[(Pattern, Pattern)]>,
 }
@@ -49,25 +51,25 @@ pub(crate) enum ResourcePattern {
     Any,
     /// Matches nothing (M-22).
     Never,
-    /// Prefix (five segments joined, or each on its own), resource part, and the whole-string reading (M-19).
-    Arn { prefix: ArnPrefix, resource: Pattern, whole: Option<Pattern> },
+    /// Index of the prefix, resource part, and the whole-string reading (M-19).
+    Arn { prefix: u32, resource: Pattern, whole: Option<Box<Pattern>> },
 }
 
 /// The five segments before the resource part, in lower case (M-14).
 #[derive(Debug)]
-pub(crate) enum ArnPrefix {
-    /// No wildcards: `arn:aws:s3::`.
-    Exact(Box<str>),
-    /// Segment by segment.
-    Segments(Box<[Pattern; 5]>),
+pub(crate) struct ArnPrefix {
+    pub(crate) text: Box<str>,
+    /// Segment by segment, when one has wildcards.
+    pub(crate) segments: Option<Box<[Pattern; 5]>>,
 }
 
 /// `Resource` or `NotResource`.
 #[derive(Debug)]
 pub(crate) struct Resources {
     pub(crate) negated: bool,
-    pub(crate) entries: Box<[ResourcePattern]>,
     pub(crate) has_variables: bool,
+    /// Indexes of its patterns.
+    pub(crate) patterns: Range<u32>,
 }
 
 /// `Principal` or `NotPrincipal`.
@@ -97,7 +99,7 @@ pub(crate) struct Statement {
 pub(crate) struct Policy {
     pub(crate) id: Box<str>,
     pub(crate) file: Box<str>,
-    pub(crate) statements: std::ops::Range<u32>,
+    pub(crate) statements: Range<u32>,
 }
 
 /// Everything compiled so far.
@@ -105,21 +107,68 @@ pub(crate) struct Policy {
 pub(crate) struct Pool {
     pub(crate) keys: Vec<Key>,
     pub(crate) variables: Vec<Variable>,
+    pub(crate) action_table: ActionTable,
     pub(crate) actions: Vec<Actions>,
     pub(crate) resources: Vec<Resources>,
+    pub(crate) patterns: Vec<ResourcePattern>,
+    pub(crate) prefixes: Vec<ArnPrefix>,
+    /// Indexes of the prefixes, by text.
+    prefix_of: HashTable<u32>,
     pub(crate) principals: Vec<Principals>,
     pub(crate) conditions: Vec<Box<[Condition]>>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) policies: Vec<Policy>,
 }
 
+/// The index of a prefix that no pattern has.
+pub(crate) const NO_PREFIX: u32 = u32::MAX;
+
+impl Pool {
+    /// The index of a prefix in lower case, or [`NO_PREFIX`].
+    pub(crate) fn prefix(&self, text: &str) -> u32 {
+        let is_it = |at: &u32| self.prefixes.get(*at as usize).is_some_and(|prefix| *prefix.text == *text);
+        self.prefix_of.find(hash(text), is_it).copied().unwrap_or(NO_PREFIX)
+    }
+
+    /// The patterns of an element.
+    pub(crate) fn patterns_of(&self, resources: &Resources) -> &[ResourcePattern] {
+        let range = resources.patterns.start as usize..resources.patterns.end as usize;
+        self.patterns.get(range).unwrap_or_default()
+    }
+}
+
+/// Numbers texts: the same text has the same number.
+#[derive(Debug, Default)]
+struct Interner {
+    texts: String,
+    numbers: HashTable<(Range<usize>, u32)>,
+}
+
+impl Interner {
+    fn find(&self, text: &str) -> Option<u32> {
+        let is_it = |(range, _): &(Range<usize>, u32)| self.texts.get(range.clone()) == Some(text);
+        self.numbers.find(hash(text), is_it).map(|(_, number)| *number)
+    }
+
+    fn insert(&mut self, text: &str, number: u32) {
+        let start = self.texts.len();
+        self.texts.push_str(text);
+        let texts = &self.texts;
+        let rehash = |(range, _): &(Range<usize>, u32)| hash(texts.get(range.clone()).unwrap_or_default());
+        self.numbers.insert_unique(hash(text), (start..texts.len(), number), rehash);
+    }
+}
+
 /// What is only needed while compiling.
 #[derive(Debug, Default)]
 pub(crate) struct PoolBuilder {
     pub(crate) pool: Pool,
-    keys: HashMap<Box<str>, u32>,
-    actions: HashMap<Box<str>, u32>,
-    resources: HashMap<Box<str>, u32>,
+    keys: Map<Box<str>, u32>,
+    action_table: ActionTableBuilder,
+    actions: Interner,
+    resources: Interner,
+    /// The last name of an element, kept for its room.
+    name: String,
 }
 
 impl PoolBuilder {
@@ -186,31 +235,71 @@ impl PoolBuilder {
         })
     }
 
+    /// The pool, with what only the whole of it tells.
+    pub(crate) fn finish(&mut self) -> Pool {
+        let mut pool = std::mem::take(&mut self.pool);
+        pool.action_table = std::mem::take(&mut self.action_table).finish();
+        pool.prefixes.shrink_to_fit();
+        pool.patterns.shrink_to_fit();
+        pool.resources.shrink_to_fit();
+        pool.statements.shrink_to_fit();
+        pool
+    }
+
     fn actions(&mut self, effect: Effect, element: &Patterns) -> u32 {
-        let name = pool_name(&element.entries, &format!("{}{effect:?}", element.negated));
-        if let Some(index) = self.actions.get(name.as_str()) {
-            return *index;
-        }
-        let index = self.pool.actions.len() as u32;
-        self.pool.actions.push(compile_actions(effect, element));
-        self.actions.insert(name.into(), index);
+        let mut name = std::mem::take(&mut self.name);
+        // What becomes of a wildcard in the vendor depends on the effect.
+        let tag = [if element.negated { "!" } else { "" }, if effect == Effect::Deny { "-" } else { "+" }];
+        name_element(&mut name, tag, &element.entries);
+        let index = self.actions.find(&name).unwrap_or_else(|| {
+            let index = self.pool.actions.len() as u32;
+            self.pool.actions.push(compile_actions(&mut self.action_table, effect, element));
+            self.actions.insert(&name, index);
+            index
+        });
+        self.name = name;
         index
     }
 
     fn resources(&mut self, element: &Patterns, kind: PolicyType, variables: bool) -> u32 {
-        let name = pool_name(&element.entries, &format!("{}{variables}{:?}", element.negated, padding(kind)));
-        if let Some(index) = self.resources.get(name.as_str()) {
-            return *index;
-        }
-        let entries: Box<[ResourcePattern]> =
-            element.entries.iter().map(|entry| self.resource(&entry.value, kind, variables)).collect();
-        let has_variables = entries
-            .iter()
-            .any(|entry| matches!(entry, ResourcePattern::Arn { resource, .. } if resource.has_variables()));
-        let index = self.pool.resources.len() as u32;
-        self.pool.resources.push(Resources { negated: element.negated, entries, has_variables });
-        self.resources.insert(name.into(), index);
+        let mut name = std::mem::take(&mut self.name);
+        let tag = [
+            match (element.negated, variables) {
+                (false, false) => "",
+                (false, true) => "$",
+                (true, false) => "!",
+                (true, true) => "!$",
+            },
+            match padding(kind) {
+                Padding::Always => "a",
+                Padding::WithWildcard => "w",
+                Padding::EndsWithWildcard => "e",
+                Padding::Never => "n",
+            },
+        ];
+        name_element(&mut name, tag, &element.entries);
+        let index = self.resources.find(&name).unwrap_or_else(|| {
+            let index = self.pool.resources.len() as u32;
+            let resources = self.compile_resources(element, kind, variables);
+            self.pool.resources.push(resources);
+            self.resources.insert(&name, index);
+            index
+        });
+        self.name = name;
         index
+    }
+
+    fn compile_resources(&mut self, element: &Patterns, kind: PolicyType, variables: bool) -> Resources {
+        let start = self.pool.patterns.len() as u32;
+        let mut has_variables = false;
+        for entry in &element.entries {
+            let pattern = self.resource(&entry.value, kind, variables);
+            has_variables |=
+                matches!(&pattern, ResourcePattern::Arn { resource, .. } if resource.has_variables());
+            self.pool.patterns.push(pattern);
+        }
+        let patterns = start..self.pool.patterns.len() as u32;
+        Resources { negated: element.negated, has_variables, patterns }
     }
 
     fn resource(&mut self, text: &str, kind: PolicyType, variables: bool) -> ResourcePattern {
@@ -218,22 +307,36 @@ impl PoolBuilder {
             return ResourcePattern::Any;
         }
         let Some(padded) = pad(text, padding(kind)) else { return ResourcePattern::Never };
-        let mut parts = padded.splitn(6, ':');
-        let mut next = || parts.next().unwrap_or_default();
-        let segments = [next(), next(), next(), next(), next()].map(str::to_ascii_lowercase);
-        let rest = next();
-        let resource = self.pattern(rest, true, variables);
-        let whole = segments.iter().any(|segment| segment.ends_with('*')).then(|| {
-            // Variables may stand in the resource part only (G-31), so `$` before it is escaped by compiling apart.
-            let prefix = segments.join(":");
-            self.whole(&prefix, rest, variables)
-        });
-        let prefix = if segments.iter().any(|segment| segment.contains(['*', '?'])) {
-            ArnPrefix::Segments(Box::new(segments.map(|segment| Pattern::without_variables(&segment))))
-        } else {
-            ArnPrefix::Exact(segments.join(":").into())
+        let Some(colon) = memchr::memchr_iter(b':', padded.as_bytes()).nth(4) else {
+            return ResourcePattern::Never;
         };
-        ResourcePattern::Arn { prefix, resource, whole }
+        let Some((prefix, rest)) = padded.split_at_checked(colon) else { return ResourcePattern::Never };
+        let (prefix, rest) = (prefix.to_ascii_lowercase(), rest.get(1..).unwrap_or_default());
+        let resource = self.pattern(rest, true, variables);
+        // Variables may stand in the resource part only (G-31), so `$` before it is escaped by compiling apart.
+        let whole = prefix.split(':').any(|segment| segment.ends_with('*'));
+        let whole = whole.then(|| Box::new(self.whole(&prefix, rest, variables)));
+        ResourcePattern::Arn { prefix: self.prefix(prefix), resource, whole }
+    }
+
+    /// The index of a prefix in lower case.
+    fn prefix(&mut self, text: String) -> u32 {
+        let known = self.pool.prefix(&text);
+        if known != NO_PREFIX {
+            return known;
+        }
+        let index = self.pool.prefixes.len() as u32;
+        let segments = text.contains(['*', '?']).then(|| {
+            let mut segments = text.split(':').map(Pattern::without_variables);
+            let mut next = || segments.next().unwrap_or(Pattern::Any);
+            Box::new([next(), next(), next(), next(), next()])
+        });
+        let of_text = hash(&text);
+        self.pool.prefixes.push(ArnPrefix { text: text.into(), segments });
+        let prefixes = &self.pool.prefixes;
+        let rehash = |at: &u32| prefixes.get(*at as usize).map_or(0, |prefix| hash(&prefix.text));
+        self.pool.prefix_of.insert_unique(of_text, index, rehash);
+        index
     }
 
     fn whole(&mut self, prefix: &str, rest: &str, variables: bool) -> Pattern {
@@ -262,22 +365,21 @@ impl PoolBuilder {
     }
 }
 
-/// A text that names a list of entries injectively.
-fn pool_name(entries: &[Spanned<String>], tag: &str) -> String {
-    let mut name =
-        String::with_capacity(entries.iter().map(|entry| entry.value.len() + 8).sum::<usize>() + tag.len());
-    name.push_str(tag);
+/// Writes a text that names a list of entries injectively.
+fn name_element(name: &mut String, tag: [&str; 2], entries: &[Spanned<String>]) {
+    use std::fmt::Write as _;
+    name.clear();
+    tag.iter().for_each(|part| name.push_str(part));
     for entry in entries {
-        name.push_str(&entry.value.len().to_string());
-        name.push(':');
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{}:", entry.value.len());
         name.push_str(&entry.value);
     }
-    name
 }
 
-fn compile_actions(effect: Effect, element: &Patterns) -> Actions {
+fn compile_actions(table: &mut ActionTableBuilder, effect: Effect, element: &Patterns) -> Actions {
     let mut compiled = Actions { negated: element.negated, ..Actions::default() };
-    let (mut literals, mut globs, mut any_vendor) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut any_vendor) = (Vec::new(), Vec::new());
     // A vendor with a wildcard grants nothing and denies what it says (G-22): honour it where more matching grants less.
     let honour = (effect == Effect::Deny) != element.negated;
     for entry in &element.entries {
@@ -293,16 +395,13 @@ fn compile_actions(effect: Effect, element: &Patterns) -> Actions {
                 let vendor = Pattern::without_variables(&format!("{vendor}:"));
                 any_vendor.push((vendor, Pattern::without_variables(name)));
             }
-        } else if name.contains(['*', '?']) {
-            globs.push((Box::from(format!("{vendor}:")), Pattern::without_variables(name)));
         } else {
-            literals.push(Box::from(text));
+            ids.push(table.id(&text, vendor.len() + 1));
         }
     }
-    literals.sort_unstable();
-    literals.dedup();
-    compiled.literals = literals.into();
-    compiled.globs = globs.into();
+    ids.sort_unstable();
+    ids.dedup();
+    compiled.ids = ids.into();
     compiled.any_vendor = any_vendor.into();
     compiled
 }

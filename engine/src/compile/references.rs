@@ -1,7 +1,6 @@
 //! Resolves names to indexes and builds the views: the last step of a build. Every unresolved name is a diagnostic.
 
-use std::collections::HashMap;
-
+use super::Map;
 use super::index::View;
 use super::organization::{OrganizationAccount, OrganizationIndex};
 use super::pool::Pool;
@@ -15,23 +14,24 @@ use crate::policy::Spanned;
 struct Resolver<'b> {
     pool: &'b Pool,
     sources: &'b [SourceText],
-    managed: &'b HashMap<Box<str>, u32>,
+    managed: &'b Map<Box<str>, u32>,
     findings: Vec<Diagnostic>,
     views: Vec<View>,
     /// Equal sets of policies share one view.
-    view_of: HashMap<Vec<u32>, u32>,
+    view_of: Map<Vec<u32>, u32>,
 }
 
 /// Makes a policy set of everything added; findings go to the builder.
 pub(super) fn resolve(builder: &mut PolicySetBuilder) -> PolicySet {
     let full_access = builtin::full_access(&mut builder.pool);
+    let pool = builder.pool.finish();
     let mut resolver = Resolver {
-        pool: &builder.pool.pool,
+        pool: &pool,
         sources: &builder.sources,
         managed: &builder.managed,
         findings: Vec::new(),
         views: Vec::new(),
-        view_of: HashMap::new(),
+        view_of: Map::default(),
     };
     let groups = resolver.groups(builder);
     let users = resolver.users(builder, &groups);
@@ -45,12 +45,11 @@ pub(super) fn resolve(builder: &mut PolicySetBuilder) -> PolicySet {
         .endpoints
         .iter()
         .map(|(id, policy, _)| (id.value.as_str().into(), resolver.view(vec![*policy])));
-    let endpoints: HashMap<Box<str>, u32> = endpoints.collect();
+    let endpoints: Map<Box<str>, u32> = endpoints.collect();
     let organization = builder.organization.as_ref();
     let organization = organization.map(|it| resolver.organization(&it.0, &it.1, it.2, &full_access));
     let Resolver { findings, views, .. } = resolver;
     builder.findings.extend(findings);
-    let pool = std::mem::take(&mut builder.pool.pool);
     let counts = Counts {
         users: users.len() as u32,
         groups: builder.groups.len() as u32,
@@ -101,8 +100,8 @@ impl Resolver<'_> {
     }
 
     /// The policies of each group, by account and name.
-    fn groups(&mut self, builder: &PolicySetBuilder) -> HashMap<(String, String), Vec<u32>> {
-        let mut groups = HashMap::new();
+    fn groups(&mut self, builder: &PolicySetBuilder) -> Map<(String, String), Vec<u32>> {
+        let mut groups = Map::default();
         for group in &builder.groups {
             let mut policies = group.inline.clone();
             policies.extend(self.attached(&group.entity.attached, group.source));
@@ -114,9 +113,9 @@ impl Resolver<'_> {
     fn users(
         &mut self,
         builder: &PolicySetBuilder,
-        groups: &HashMap<(String, String), Vec<u32>>,
-    ) -> HashMap<Box<str>, Identity> {
-        let mut users = HashMap::with_capacity(builder.users.len());
+        groups: &Map<(String, String), Vec<u32>>,
+    ) -> Map<Box<str>, Identity> {
+        let mut users = Map::with_capacity_and_hasher(builder.users.len(), Default::default());
         for user in &builder.users {
             let entity = &user.entity;
             let mut policies = user.inline.clone();
@@ -150,8 +149,8 @@ impl Resolver<'_> {
         users
     }
 
-    fn roles(&mut self, builder: &PolicySetBuilder) -> HashMap<Box<str>, Identity> {
-        let mut roles = HashMap::with_capacity(builder.roles.len());
+    fn roles(&mut self, builder: &PolicySetBuilder) -> Map<Box<str>, Identity> {
+        let mut roles = Map::with_capacity_and_hasher(builder.roles.len(), Default::default());
         for (role, trust) in &builder.roles {
             let entity = &role.entity;
             let mut policies = role.inline.clone();
@@ -194,7 +193,7 @@ impl Resolver<'_> {
         full_access: &[(&'static str, u32); 2],
     ) -> OrganizationIndex {
         let [scp, rcp] = full_access;
-        let mut ids: HashMap<(bool, String), u32> = HashMap::new();
+        let mut ids: Map<(bool, String), u32> = Map::default();
         ids.insert((true, scp.0.to_owned()), scp.1);
         ids.insert((false, rcp.0.to_owned()), rcp.1);
         for (policy, index) in organization.policies.iter().zip(compiled) {
@@ -206,7 +205,7 @@ impl Resolver<'_> {
             full_rcp: rcp.1,
             has_scps: any_node(&organization.root, &|node| node.scps.is_some()),
             has_rcps: any_node(&organization.root, &|node| node.rcps.is_some()),
-            accounts: HashMap::new(),
+            accounts: Map::default(),
         };
         let root_path = format!("{}/{}/", organization.id, organization.root.id.value);
         self.walk(&mut walk, &organization.root, &root_path, (&[], &[]));
@@ -278,11 +277,11 @@ type Level = (Box<str>, u32);
 struct Walk {
     source: usize,
     /// Index by kind (SCP or not) and id.
-    ids: HashMap<(bool, String), u32>,
+    ids: Map<(bool, String), u32>,
     full_rcp: u32,
     has_scps: bool,
     has_rcps: bool,
-    accounts: HashMap<Box<str>, OrganizationAccount>,
+    accounts: Map<Box<str>, OrganizationAccount>,
 }
 
 fn any_node(node: &Node, test: &dyn Fn(&Node) -> bool) -> bool {

@@ -1,10 +1,9 @@
 //! The resource directory: which entries bear on a resource.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 
-use super::Tags;
-use crate::pattern::{Matched, Pattern, Resolve};
+use super::{Map, Tags};
+use crate::pattern::{Matched, NoVariables, Pattern};
 
 /// An entry of `ResourceDetailList`.
 #[derive(Debug)]
@@ -21,30 +20,15 @@ pub(crate) struct ResourceEntry {
 #[derive(Debug, Default)]
 pub(crate) struct ResourceIndex {
     pub(crate) entries: Vec<ResourceEntry>,
-    exact: HashMap<Box<str>, Vec<u32>>,
+    exact: Map<Box<str>, Vec<u32>>,
     /// Patterns by the text up to their first wildcard, cut at [`BUCKET_BYTES`].
-    prefixed: HashMap<Box<str>, Vec<(Pattern, u32)>>,
+    prefixed: Map<Box<str>, Vec<(Pattern, u32)>>,
     /// Patterns whose text before the first wildcard is shorter than [`BUCKET_BYTES`].
     others: Vec<(Pattern, u32)>,
 }
 
 /// Bytes by which patterns are grouped: enough to tell services and accounts or bucket names apart.
 const BUCKET_BYTES: usize = 24;
-
-/// Patterns of resource entries have no variables; steps are the evaluation's, so that running out fails closed.
-struct Plain<'s> {
-    steps: &'s Cell<u32>,
-}
-
-impl Resolve for Plain<'_> {
-    fn variable(&self, _: u32) -> Option<&str> {
-        None
-    }
-
-    fn steps(&self) -> &Cell<u32> {
-        self.steps
-    }
-}
 
 impl ResourceIndex {
     pub(crate) fn add(&mut self, entry: ResourceEntry, patterns: impl Iterator<Item = String>) {
@@ -71,7 +55,8 @@ impl ResourceIndex {
         }
         found.extend(self.exact.get(resource).into_iter().flatten().copied());
         let bucket = resource.get(..BUCKET_BYTES).and_then(|start| self.prefixed.get(start));
-        let plain = Plain { steps };
+        // Steps are the evaluation's, so that running out of them fails closed.
+        let plain = NoVariables { steps };
         let patterns = bucket.into_iter().flatten().chain(&self.others);
         found.extend(
             patterns.filter(|(p, _)| p.matches(resource, &plain) == Matched::Yes).map(|(_, index)| *index),

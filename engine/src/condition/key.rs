@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+
+use crate::request::{hash, hash_folded};
 
 /// How a key's value reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,24 +99,38 @@ const TABLE: &[(&str, KeyFacts)] = &[
     ("saml:edupersonaffiliation", facts_of(KeyType::String, MANY, CALLER)),
 ];
 
-/// [`TABLE`] by name: every key of every request is looked up.
-static FACTS: LazyLock<HashMap<&str, KeyFacts, FixedState>> =
-    LazyLock::new(|| TABLE.iter().copied().collect());
+/// [`TABLE`] by hash of the name: every key of every request is looked up.
+static FACTS: LazyLock<HashTable<(&str, KeyFacts)>> = LazyLock::new(|| {
+    let mut table = HashTable::with_capacity(TABLE.len());
+    for row in TABLE {
+        table.insert_unique(hash(row.0), *row, |(name, _)| hash(name));
+    }
+    table
+});
 
-/// What the engine knows about a folded key; `None` for keys of services and of users.
+/// What the engine knows about a key, in whatever case; `None` for keys of services and of users.
 #[must_use]
-pub fn facts(folded: &str) -> Option<KeyFacts> {
-    if let Some(facts) = FACTS.get(folded) {
+pub fn facts(key: &str) -> Option<KeyFacts> {
+    facts_by_hash(hash_folded(key), key)
+}
+
+/// As [`facts`], for a key whose hash in lower case is known.
+pub(crate) fn facts_by_hash(hash: u64, key: &str) -> Option<KeyFacts> {
+    if let Some((_, facts)) = FACTS.find(hash, |(name, _)| name.eq_ignore_ascii_case(key)) {
         return Some(*facts);
     }
-    if folded.starts_with("aws:principaltag/") {
+    let starts = |prefix: &str| {
+        key.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    if starts("aws:principaltag/") {
         return Some(facts_of(KeyType::String, ONE, ENGINE));
     }
-    if folded.starts_with("aws:resourcetag/") || folded.starts_with("aws:requesttag/") {
+    if starts("aws:resourcetag/") || starts("aws:requesttag/") {
         return Some(facts_of(KeyType::String, ONE, CALLER));
     }
     // The `amr` claim of an OIDC provider is a list (K-11).
-    folded.ends_with(":amr").then_some(facts_of(KeyType::String, MANY, CALLER))
+    let last = key.as_bytes().last_chunk::<4>();
+    last.filter(|end| end.eq_ignore_ascii_case(b":amr")).map(|_| facts_of(KeyType::String, MANY, CALLER))
 }
 
 /// Where the value of a key comes from when the engine derives it.

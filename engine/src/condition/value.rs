@@ -8,18 +8,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 
-/// An exact decimal number (C-24).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decimal {
+/// An exact decimal number (C-24): the digits that count, borrowed from its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decimal<'t> {
     negative: bool,
-    whole: Box<str>,
-    fraction: Box<str>,
+    whole: &'t str,
+    fraction: &'t str,
 }
 
-impl Decimal {
+impl<'t> Decimal<'t> {
     /// `[+-]?digits[.digits]`, nothing around it.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &'t str) -> Option<Self> {
         let (negative, digits) = match text.as_bytes().first()? {
             b'-' => (true, text.get(1..)?),
             b'+' => (false, text.get(1..)?),
@@ -37,21 +37,44 @@ impl Decimal {
         let whole = whole.trim_start_matches('0');
         let fraction = fraction.trim_end_matches('0');
         let zero = whole.is_empty() && fraction.is_empty();
-        Some(Self { negative: negative && !zero, whole: whole.into(), fraction: fraction.into() })
+        Some(Self { negative: negative && !zero, whole, fraction })
     }
 }
 
-impl PartialOrd for Decimal {
+/// A number of a policy, read at load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDecimal {
+    negative: bool,
+    whole: Box<str>,
+    fraction: Box<str>,
+}
+
+impl StoredDecimal {
+    /// As [`Decimal::parse`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let Decimal { negative, whole, fraction } = Decimal::parse(text)?;
+        Some(Self { negative, whole: whole.into(), fraction: fraction.into() })
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn as_decimal(&self) -> Decimal<'_> {
+        Decimal { negative: self.negative, whole: &self.whole, fraction: &self.fraction }
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Decimal {
+impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let magnitude = || {
-            let whole = self.whole.len().cmp(&other.whole.len()).then_with(|| self.whole.cmp(&other.whole));
-            whole.then_with(|| self.fraction.cmp(&other.fraction))
+            let whole = self.whole.len().cmp(&other.whole.len()).then_with(|| self.whole.cmp(other.whole));
+            whole.then_with(|| self.fraction.cmp(other.fraction))
         };
         match (self.negative, other.negative) {
             (false, true) => Ordering::Greater,
@@ -293,6 +316,57 @@ impl IpNetwork {
     }
 }
 
+/// Many networks as sorted ranges that do not touch: one search tells whether an address is in any of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Networks {
+    /// First and last address of each range.
+    v4: Box<[(u32, u32)]>,
+    /// First and last address of each range.
+    v6: Box<[(u128, u128)]>,
+}
+
+impl Networks {
+    /// The union of the networks.
+    #[must_use]
+    pub fn new(networks: &[IpNetwork]) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for network in networks {
+            match *network {
+                IpNetwork::V4(first, mask) => v4.push((first, first | !mask)),
+                IpNetwork::V6(first, mask) => v6.push((first, first | !mask)),
+            }
+        }
+        Self { v4: merged(v4), v6: merged(v6) }
+    }
+
+    /// Whether the address is within one of them; families never match each other (C-39).
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => in_ranges(&self.v4, u32::from(address)),
+            IpAddr::V6(address) => in_ranges(&self.v6, u128::from(address)),
+        }
+    }
+}
+
+/// Sorted, and each range that begins within the one before joined to it.
+fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(T, T)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some(before) if first <= before.1 => before.1 = before.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged.into()
+}
+
+fn in_ranges<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= address);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
+}
+
 /// A request's address; IPv4 mapped into IPv6 counts as IPv4 (C-39).
 #[must_use]
 pub fn parse_address(text: &str) -> Option<IpAddr> {
@@ -351,6 +425,39 @@ mod tests {
         assert!(Instant::check_saved("2024-02-30T00:00:00Z"));
         assert!(!Instant::check_saved("2024-13-01"));
         assert_eq!(Instant::parse("2024-01-01T24:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_union_holds_what_one_of_its_networks_holds() {
+        let texts = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "0.0.0.0/32",
+            "255.255.255.255/32",
+            "203.0.113.128/25",
+            "2001:db8::/32",
+        ];
+        let networks: Vec<_> = texts.iter().map(|text| IpNetwork::parse(text).unwrap()).collect();
+        let union = Networks::new(&networks);
+        for address in [
+            "0.0.0.0",
+            "0.0.0.1",
+            "9.255.255.255",
+            "10.0.0.0",
+            "10.1.2.3",
+            "10.255.255.255",
+            "11.0.0.0",
+            "203.0.113.127",
+            "203.0.113.128",
+            "255.255.255.255",
+            "2001:db8::1",
+            "2001:db9::",
+            "::",
+        ] {
+            let address = parse_address(address).unwrap();
+            assert_eq!(union.contains(address), networks.iter().any(|it| it.contains(address)), "{address}");
+        }
+        assert!(!Networks::default().contains(parse_address("::").unwrap()));
     }
 
     #[test]

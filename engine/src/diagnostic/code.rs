@@ -54,6 +54,8 @@ codes! {
     SymlinkOutside "symlink-outside" "reliability 2.5",
     /// Symbolic links lead in a circle.
     SymlinkLoop "symlink-loop" "reliability 2.5",
+    /// Others than the owner may change a file or folder, or its owner is a stranger.
+    LoosePermissions "loose-permissions" "reliability 2.5",
     /// The directory holds no policy file.
     EmptyDirectory "empty-directory" "reliability 2.5",
     /// The text is not UTF-8.

@@ -3,11 +3,11 @@
 use super::{Evaluation, Variables};
 use crate::compile::condition::{Condition, Typed, Values, fold_characters};
 use crate::compile::pool::{Pool, Statement};
-use crate::condition::value::{Decimal, Instant, decode_base64, parse_address, parse_bool};
+use crate::condition::value::{Decimal, Instant, StoredDecimal, decode_base64, parse_address, parse_bool};
 use crate::condition::{Operator, Qualifier};
 use crate::pattern::{Matched, Pattern, Resolve as _};
 use crate::policy::Effect;
-use crate::request::Value;
+use crate::request::{Read, Value};
 use std::cmp::Ordering;
 
 /// Whether one of the policy's values equals the request's.
@@ -51,7 +51,8 @@ impl<'a> Evaluation<'a> {
     /// Whether one operator holds for one key.
     pub(crate) fn holds(&self, pool: &Pool, condition: &Condition, effect: Effect) -> bool {
         let Some(key) = pool.keys.get(condition.key as usize) else { return false };
-        let value = self.lookup(key);
+        let found = self.lookup_typed(key);
+        let value = found.map(|(value, _)| value);
         if let Values::Null { missing, present } = condition.values {
             return match condition.qualifier {
                 // C-57
@@ -60,21 +61,23 @@ impl<'a> Evaluation<'a> {
                 None => (is_null(value) && missing) || (!is_null(value) && present),
             };
         }
-        let Some(value) = value else { return when_missing(condition) };
-        let one = |text: &str| self.one_holds(pool, condition, text, effect);
-        match (condition.qualifier, value) {
-            (None, Value::One(text)) => one(text),
+        let Some((value, read)) = found else { return when_missing(condition) };
+        if let (None, Value::One(text)) = (condition.qualifier, value) {
+            return self.one_holds(pool, condition, text, read, effect);
+        }
+        let one = |text: &str| self.one_holds(pool, condition, text, Read::Text, effect);
+        match condition.qualifier {
             // C-16: an operator without a set qualifier never holds for a list.
-            (None, Value::ListOfOne(_) | Value::List(_)) => false,
+            None => false,
             // C-52: empty texts do not count.
-            (Some(Qualifier::ForAllValues), value) => value.texts().filter(|text| !text.is_empty()).all(one),
-            (Some(Qualifier::ForAnyValue), value) => value.texts().any(one),
+            Some(Qualifier::ForAllValues) => value.texts().filter(|text| !text.is_empty()).all(one),
+            Some(Qualifier::ForAnyValue) => value.texts().any(one),
         }
     }
 
     /// The complete operator, its OR or NOR over the policy's values included, for one value of the request (C-48).
-    fn one_holds(&self, pool: &Pool, condition: &Condition, text: &str, effect: Effect) -> bool {
-        let outcome = self.compare(pool, condition, text);
+    fn one_holds(&self, pool: &Pool, condition: &Condition, text: &str, read: Read, effect: Effect) -> bool {
+        let outcome = self.compare(pool, condition, text, read);
         match (outcome, condition.negated) {
             (Outcome::Unreadable, _) => false,
             (Outcome::Match, negated) => !negated,
@@ -84,13 +87,11 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn compare(&self, pool: &Pool, condition: &Condition, text: &str) -> Outcome {
+    fn compare(&self, pool: &Pool, condition: &Condition, text: &str, read: Read) -> Outcome {
         let variables = Variables { evaluation: self, pool };
         match &condition.values {
             Values::Empty | Values::Null { .. } => Outcome::NoMatch,
-            Values::Literals(literals) => {
-                plain(literals.binary_search_by(|literal| (**literal).cmp(text)).is_ok())
-            }
+            Values::Literals(literals) => plain(literals.contains(text)),
             Values::Text(patterns) => any_pattern(patterns, text, &variables),
             Values::Folded { literals, patterns } => {
                 let folded = fold_characters(text);
@@ -100,12 +101,15 @@ impl<'a> Evaluation<'a> {
                 any_folded(patterns, &folded, &variables)
             }
             Values::Numeric(values) => {
-                let holds = |value: &Decimal, given: &Decimal| ordered(condition.operator, given.cmp(value));
+                let holds = |value: &StoredDecimal, given: &Decimal<'_>| {
+                    ordered(condition.operator, given.cmp(&value.as_decimal()))
+                };
                 typed(values, Decimal::parse(text), condition.negated, holds)
             }
             Values::Date(values) => {
                 let holds = |value: &Instant, given: &Instant| ordered(condition.operator, given.cmp(value));
-                typed(values, Instant::parse(text), condition.negated, holds)
+                let given = if let Read::Instant(given) = read { Some(given) } else { Instant::parse(text) };
+                typed(values, given, condition.negated, holds)
             }
             Values::Bool { yes, no, patterns } => match parse_bool(text) {
                 None => Outcome::Unreadable,
@@ -115,8 +119,13 @@ impl<'a> Evaluation<'a> {
             Values::Binary(values) => {
                 typed(values, decode_base64(text), condition.negated, |value, given| value == given)
             }
-            Values::Ip(values) => {
-                typed(values, parse_address(text), condition.negated, |value, given| value.contains(*given))
+            Values::Ip { networks, malformed } => {
+                let given = if let Read::Address(given) = read { Some(given) } else { parse_address(text) };
+                match given {
+                    None => Outcome::Unreadable,
+                    Some(_) if *malformed && condition.negated => Outcome::Malformed,
+                    Some(given) => plain(networks.contains(given)),
+                }
             }
             Values::Arn(values) => any_arn(values, condition.negated, text, &variables),
         }

@@ -7,7 +7,7 @@ use super::Evaluation;
 use crate::compile::pool::Key;
 use crate::compile::{seconds_between, tag};
 use crate::condition::key::Derived;
-use crate::request::{OwnedKeys, Principal, Session, Target, Value};
+use crate::request::{OwnedKeys, Principal, Read, Session, Target, Value};
 
 /// Texts that are composed when first asked for.
 #[derive(Debug)]
@@ -26,18 +26,24 @@ const EPOCH_TIME: usize = 5;
 impl<'a> Evaluation<'a> {
     /// The value of a key; `None` when the request lacks it.
     pub(crate) fn lookup<'e>(&'e self, key: &Key) -> Option<Value<'e>> {
-        let sent = || self.request.context_value(key.hash, &key.folded);
+        self.lookup_typed(key).map(|(value, _)| value)
+    }
+
+    /// The value of a key, and what its text reads as when that is known already.
+    pub(crate) fn lookup_typed<'e>(&'e self, key: &Key) -> Option<(Value<'e>, Read)> {
+        let sent = || self.request.context.find(key.hash, &key.folded).map(|entry| (entry.value, entry.read));
+        let text = |value| (value, Read::Text);
         match &key.derived {
             Derived::No => sent(),
-            Derived::ViaAwsService => sent().or(Some(Value::One("false"))),
+            Derived::ViaAwsService => sent().or(Some(text(Value::One("false")))),
             Derived::ResourceTag(name) => match self.resource_tags() {
-                Some(tags) => tag(tags, name).map(Value::One),
+                Some(tags) => tag(tags, name).map(Value::One).map(text),
                 None => sent(),
             },
             derived if self.request.input.owned_keys == OwnedKeys::Override => {
-                sent().or_else(|| self.derive(derived))
+                sent().or_else(|| self.derive(derived).map(text))
             }
-            derived => self.derive(derived),
+            derived => self.derive(derived).map(text),
         }
     }
 
@@ -182,10 +188,10 @@ impl<'a> Evaluation<'a> {
 
     /// The id of the endpoint that the call came through.
     pub(crate) fn endpoint(&self) -> Option<&str> {
-        let sent = self.request.context_value(crate::request::hash("aws:sourcevpce"), "aws:sourcevpce");
-        match sent {
-            Some(Value::One(id)) => Some(id),
-            _ => None,
+        const KEY: &str = "aws:sourcevpce";
+        match self.request.context.find(crate::request::hash(KEY), KEY)?.value {
+            Value::One(id) => Some(id),
+            Value::ListOfOne(_) | Value::List(_) => None,
         }
     }
 

@@ -1,10 +1,11 @@
 //! From what a caller says to a well-formed request; every violation is found here and nowhere else.
 
 use super::{
-    ContextValue, Entry, OwnedKeys, Principal, Request, RequestInput, Target, Value, Violation, fold, hash,
+    ContextValue, Entries, Entry, OwnedKeys, Principal, Read, Request, RequestInput, Target, Value,
+    Violation, fold, hash_folded,
 };
 use crate::arn::{Arn, is_account};
-use crate::condition::key::{self, KeyType};
+use crate::condition::key::{self, KeyFacts, KeyType};
 use crate::condition::value::{Decimal, Instant, parse_address, parse_bool};
 use crate::limit;
 
@@ -12,6 +13,11 @@ type Violations = Vec<Violation>;
 
 fn violation(field: impl Into<String>, description: impl Into<String>) -> Violation {
     Violation { field: field.into(), description: description.into() }
+}
+
+/// Whether a text has more characters than allowed; bytes tell for nearly all.
+fn is_longer(text: &str, characters_max: usize) -> bool {
+    text.len() > characters_max && text.chars().count() > characters_max
 }
 
 pub(super) fn request(input: RequestInput<'_>) -> Result<Request<'_>, Violations> {
@@ -27,22 +33,15 @@ pub(super) fn request(input: RequestInput<'_>) -> Result<Request<'_>, Violations
     }
     let context = context(&input, &mut violations);
     match (principal, target) {
-        (Some(principal), Some(target)) if violations.is_empty() => Ok(Request {
-            input,
-            principal,
-            action_hash: hash(&action),
-            vendor_hash: hash(action.get(..vendor_length).unwrap_or_default()),
-            vendor_length,
-            action,
-            target,
-            context,
-        }),
+        (Some(principal), Some(target)) if violations.is_empty() => {
+            Ok(Request { input, principal, vendor_length, action, target, context })
+        }
         _ => Err(violations),
     }
 }
 
 fn principal<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Option<Principal<'a>> {
-    if input.principal.chars().count() > limit::RESOURCE_CHARS_MAX {
+    if is_longer(input.principal, limit::RESOURCE_CHARS_MAX) {
         violations
             .push(violation("principal", format!("is longer than {} characters", limit::RESOURCE_CHARS_MAX)));
         return None;
@@ -110,12 +109,12 @@ fn session(input: &RequestInput<'_>, principal: &Principal<'_>, violations: &mut
 
 /// Bytes of `vendor:` in the action.
 fn action_vendor(action: &str, violations: &mut Violations) -> usize {
-    if action.chars().count() > limit::ACTION_CHARS_MAX {
+    if is_longer(action, limit::ACTION_CHARS_MAX) {
         violations
             .push(violation("action", format!("is longer than {} characters", limit::ACTION_CHARS_MAX)));
         return 0;
     }
-    if action.contains(['*', '?']) {
+    if memchr::memchr2(b'*', b'?', action.as_bytes()).is_some() {
         // M-10: a request asks about one action.
         violations.push(violation("action", "must name one action, without wildcards"));
         return 0;
@@ -135,7 +134,7 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
     if resource == "*" {
         return Some(Target::None);
     }
-    if resource.chars().count() > limit::RESOURCE_CHARS_MAX {
+    if is_longer(resource, limit::RESOURCE_CHARS_MAX) {
         violations
             .push(violation("resource", format!("is longer than {} characters", limit::RESOURCE_CHARS_MAX)));
         return None;
@@ -151,8 +150,8 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
     Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix), arn })
 }
 
-fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Vec<Entry<'a>> {
-    let mut entries: Vec<Entry<'a>> = Vec::with_capacity(input.context.len().min(limit::CONTEXT_KEYS_MAX));
+fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Entries<'a> {
+    let mut entries = Entries::with_capacity(input.context.len().min(limit::CONTEXT_KEYS_MAX));
     if input.context.len() > limit::CONTEXT_KEYS_MAX {
         violations.push(violation("context", format!("has more than {} keys", limit::CONTEXT_KEYS_MAX)));
         return entries;
@@ -162,33 +161,32 @@ fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Vec<Ent
         violations.push(violation("context", format!("has more than {} values", limit::CONTEXT_VALUES_MAX)));
         return entries;
     }
-    for (written, value) in input.context {
-        let key = fold(written);
-        let hash = hash(&key);
-        if let Some(description) = key_problem(&key, input.owned_keys) {
-            violations.push(violation(format!("context[{written:?}]"), description));
-        } else if entries.iter().any(|entry| entry.hash == hash && entry.key == key) {
+    for &(key, value) in input.context {
+        let hash = hash_folded(key);
+        let facts = key::facts_by_hash(hash, key);
+        if let Some(description) = key_problem(key, facts, input.owned_keys) {
+            violations.push(violation(format!("context[{key:?}]"), description));
+        } else if entries.find(hash, key).is_some() {
             let description = "is given twice, and context keys ignore case";
-            violations.push(violation(format!("context[{written:?}]"), description));
+            violations.push(violation(format!("context[{key:?}]"), description));
         }
-        match folded_value(&key, *value, input.owned_keys) {
-            Ok(Some(value)) => entries.push(Entry { hash, key, value }),
+        match folded_value(facts, value, input.owned_keys) {
+            Ok(Some((value, read))) => entries.push(Entry { hash, key, value, read }),
             Ok(None) => {}
-            Err(description) => violations.push(violation(format!("context[{written:?}]"), description)),
+            Err(description) => violations.push(violation(format!("context[{key:?}]"), description)),
         }
     }
     entries
 }
 
-fn key_problem(key: &str, owned: OwnedKeys) -> Option<String> {
-    if key.chars().count() > limit::KEY_CHARS_MAX {
+fn key_problem(key: &str, facts: Option<KeyFacts>, owned: OwnedKeys) -> Option<String> {
+    if is_longer(key, limit::KEY_CHARS_MAX) {
         return Some(format!("is longer than {} characters", limit::KEY_CHARS_MAX));
     }
     if key.is_empty() {
         return Some("is an empty key".into());
     }
-    let engine_owned = key::facts(key).is_some_and(|facts| facts.engine_owned);
-    if engine_owned && owned == OwnedKeys::Refuse {
+    if owned == OwnedKeys::Refuse && facts.is_some_and(|facts| facts.engine_owned) {
         // K-1: a caller does not choose its own identity.
         return Some("is set by the engine and may not be sent".into());
     }
@@ -202,12 +200,11 @@ impl ContextValue<'_> {
 }
 
 /// The value as its key declares it (C-17); `None` for an empty list, which is a missing key (C-12).
-fn folded_value<'a>(
-    key: &str,
-    value: ContextValue<'a>,
+fn folded_value(
+    facts: Option<KeyFacts>,
+    value: ContextValue<'_>,
     owned: OwnedKeys,
-) -> Result<Option<Value<'a>>, String> {
-    let facts = key::facts(key);
+) -> Result<Option<(Value<'_>, Read)>, String> {
     let multi_valued = facts.map(|facts| facts.multi_valued);
     let value = match (value, multi_valued) {
         (ContextValue::List([]), _) => return Ok(None),
@@ -222,16 +219,19 @@ fn folded_value<'a>(
         }
     };
     let kind = facts.map_or(KeyType::String, |facts| facts.kind);
+    let mut reading = Read::Text;
     for text in value.texts() {
-        if text.chars().count() > limit::VALUE_CHARS_MAX {
+        if is_longer(text, limit::VALUE_CHARS_MAX) {
             return Err(format!("has a value longer than {} characters", limit::VALUE_CHARS_MAX));
         }
+        let read = read_as(text, kind);
         // C-14: a malformed value would silently switch off a Deny.
-        if owned == OwnedKeys::Refuse && !reads_as(text, kind) {
+        if owned == OwnedKeys::Refuse && read.is_none() {
             return Err(format!("must be {}", describe(kind)));
         }
+        reading = read.unwrap_or(Read::Text);
     }
-    Ok(Some(value))
+    Ok(Some((value, reading)))
 }
 
 impl<'a> Value<'a> {
@@ -245,14 +245,15 @@ impl<'a> Value<'a> {
     }
 }
 
-fn reads_as(text: &str, kind: KeyType) -> bool {
+/// What the text reads as; `None` when it is not what the key's type asks for.
+fn read_as(text: &str, kind: KeyType) -> Option<Read> {
     match kind {
-        KeyType::String => true,
-        KeyType::Arn => Arn::parse(text).is_some(),
-        KeyType::Bool => parse_bool(text).is_some(),
-        KeyType::Date => Instant::parse(text).is_some(),
-        KeyType::Numeric => Decimal::parse(text).is_some(),
-        KeyType::Ip => parse_address(text).is_some(),
+        KeyType::String => Some(Read::Text),
+        KeyType::Arn => Arn::parse(text).map(|_| Read::Text),
+        KeyType::Bool => parse_bool(text).map(|_| Read::Text),
+        KeyType::Date => Instant::parse(text).map(Read::Instant),
+        KeyType::Numeric => Decimal::parse(text).map(|_| Read::Text),
+        KeyType::Ip => parse_address(text).map(Read::Address),
     }
 }
 

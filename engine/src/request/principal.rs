@@ -77,7 +77,7 @@ impl<'a> Principal<'a> {
         }
         let account = arn.account;
         let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
-        if text.contains(['*', '?']) && matches!(kind, "user" | "role") {
+        if matches!(kind, "user" | "role") && memchr::memchr2(b'*', b'?', text.as_bytes()).is_some() {
             return Err("must name one principal, without wildcards");
         }
         match (arn.service, kind) {
