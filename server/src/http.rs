@@ -52,7 +52,7 @@ async fn ready(State(pages): State<Pages>) -> (StatusCode, &'static str) {
 }
 
 async fn status(State(pages): State<Pages>) -> Json<Value> {
-    let Status { generation, revision, loaded_at, counts, rejection, watching, scans } =
+    let Status { generation, revision, loaded_at, counts, rejection, watching, scans, .. } =
         pages.shared.store.status();
     Json(json!({
         "generation": generation,

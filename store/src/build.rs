@@ -28,11 +28,11 @@ pub struct DirectoryLoad {
 /// Reads and builds the directory once, on the calling thread.
 #[must_use]
 pub fn load_directory(options: &StoreOptions) -> DirectoryLoad {
-    let reading = read_directory(&options.directory, &options.limits);
-    let emptiness = emptiness(&reading, 0, options.allow_empty);
-    let Reading { sources, faults, revision } = reading;
+    let reading = read_directory(&options.directory, &options.rules());
+    let remarks = remarks(&reading, 0, options.allow_empty);
+    let Reading { sources, faults, exposure: _, revision } = reading;
     let files = sources.len();
-    let Loaded { policy_set, diagnostics } = build(sources, &faults, emptiness, options.load_mode);
+    let Loaded { policy_set, diagnostics } = build(sources, &faults, remarks, options.load_mode);
     DirectoryLoad { policy_set, revision, diagnostics, files }
 }
 
@@ -40,11 +40,11 @@ pub fn load_directory(options: &StoreOptions) -> DirectoryLoad {
 pub(crate) fn build(
     sources: Vec<Source>,
     faults: &[Fault],
-    emptiness: Option<Diagnostic>,
+    remarks: Vec<Diagnostic>,
     mode: LoadMode,
 ) -> Loaded {
     let mut builder = PolicySetBuilder::new(mode);
-    for finding in faults.iter().map(Fault::diagnostic).chain(emptiness) {
+    for finding in faults.iter().map(Fault::diagnostic).chain(remarks) {
         builder.report(finding);
     }
     for source in sources {
@@ -55,9 +55,16 @@ pub(crate) fn build(
     Loaded { policy_set: policy_set.filter(|_| !refused), diagnostics }
 }
 
+/// What is to be said about a reading as a whole.
+pub(crate) fn remarks(reading: &Reading, files_before: usize, allow_empty: bool) -> Vec<Diagnostic> {
+    let Reading { exposure, .. } = reading;
+    let exposed = exposure.faults().map(|fault| fault.graded(Severity::Warning));
+    emptiness(reading, files_before, allow_empty).into_iter().chain(exposed).collect()
+}
+
 /// The rule for a directory without any policy file: a directory that had files and has none looks like a half-finished
 /// sync, and a first look that finds none is only a policy set when that was asked for.
-pub(crate) fn emptiness(reading: &Reading, files_before: usize, allow_empty: bool) -> Option<Diagnostic> {
+fn emptiness(reading: &Reading, files_before: usize, allow_empty: bool) -> Option<Diagnostic> {
     if !reading.sources.is_empty() || !reading.faults.is_empty() {
         return None;
     }

@@ -5,6 +5,7 @@
 //! This crate opens no sockets and knows no wire format; it is the only user of `notify` and of `arc-swap`.
 
 mod build;
+mod last_good;
 mod layout;
 mod published;
 mod read;
@@ -12,10 +13,12 @@ mod reload;
 mod snapshot;
 mod status;
 mod store;
+mod supervise;
 mod watch;
 
 pub use build::{DirectoryLoad, load_directory};
+pub use last_good::StateOptions;
 pub use layout::Limits;
 pub use snapshot::{InvalidRevision, Revision, Snapshot};
-pub use status::{Rejection, Status};
+pub use status::{Keeping, Origin, Rejection, Reloads, Status};
 pub use store::{Store, StoreOptions};

@@ -5,6 +5,7 @@
 //! before the first byte was read and after the last one, so two versions of a directory are never mixed.
 
 mod beneath;
+mod exposure;
 mod fault;
 mod listing;
 
@@ -21,6 +22,7 @@ use crate::snapshot::Revision;
 
 pub(crate) use beneath::Identity;
 use beneath::{Place, Root};
+pub(crate) use exposure::Exposure;
 pub(crate) use fault::Fault;
 use fault::FaultKind;
 use listing::{Listed, Listing, Stamp};
@@ -46,6 +48,8 @@ pub(crate) struct Reading {
     pub(crate) sources: Vec<Source>,
     /// Sorted by name. With any fault the sources are not the whole directory.
     pub(crate) faults: Vec<Fault>,
+    /// Who else may change the sources, where that is no fault.
+    pub(crate) exposure: Exposure,
     /// Of the names, the contents and the faults.
     pub(crate) revision: Revision,
 }
@@ -54,17 +58,24 @@ impl Reading {
     fn new(sources: Vec<Source>, mut faults: Vec<Fault>) -> Self {
         Fault::sort(&mut faults);
         let revision = revision(&sources, &faults);
-        Self { sources, faults, revision }
+        Self { sources, faults, exposure: Exposure::default(), revision }
     }
 }
 
+/// The rules of reading: how much, and whether loose permissions are a fault.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    pub(crate) strict: bool,
+}
+
 /// What is in the directory now, or why that cannot be said.
-pub(crate) fn read_directory(directory: &Path, limits: &Limits) -> Reading {
+pub(crate) fn read_directory(directory: &Path, rules: &Rules) -> Reading {
     for attempt in 0..ATTEMPTS_MAX {
         if attempt > 0 {
             std::thread::sleep(ATTEMPT_PAUSE);
         }
-        if let Some(reading) = read_once(directory, limits) {
+        if let Some(reading) = read_once(directory, rules) {
             return reading;
         }
     }
@@ -72,9 +83,9 @@ pub(crate) fn read_directory(directory: &Path, limits: &Limits) -> Reading {
 }
 
 /// Looks, reads, looks again; `None` when the two looks differ.
-fn read_once(directory: &Path, limits: &Limits) -> Option<Reading> {
-    match Look::take(directory, limits) {
-        Ok(look) => look.read().filter(|_| look.still_holds()),
+fn read_once(directory: &Path, rules: &Rules) -> Option<Reading> {
+    match Look::take(directory, &rules.limits) {
+        Ok(look) => look.read(rules.strict).filter(|_| look.still_holds()),
         Err(fault) => Some(Reading::new(Vec::new(), vec![fault])),
     }
 }
@@ -96,8 +107,11 @@ impl<'a> Look<'a> {
     }
 
     /// The files that were listed; `None` when one of them is another file by now.
-    fn read(&self) -> Option<Reading> {
+    fn read(&self, strict: bool) -> Option<Reading> {
         let mut faults = self.listing.faults.clone();
+        if strict {
+            faults.extend(self.listing.exposure.faults());
+        }
         let mut sources = Vec::new();
         // Over a cap the rest of the directory is unknown; its files would only add noise to the one thing to say.
         let wanted = if self.listing.capped { &[] } else { self.listing.files.as_slice() };
@@ -108,7 +122,8 @@ impl<'a> Look<'a> {
                 Err(errno) => faults.push(Fault::new(&listed.name, errno.into())),
             }
         }
-        Some(Reading::new(sources, faults))
+        let exposure = if strict { Exposure::default() } else { self.listing.exposure.clone() };
+        Some(Reading { exposure, ..Reading::new(sources, faults) })
     }
 
     fn still_holds(&self) -> bool {
@@ -143,7 +158,7 @@ fn read_file(root: &Root, base: &Path, listed: &Listed) -> Result<Option<Vec<u8>
 }
 
 /// The digest of everything read: length-prefixed, so that no two directories run together to the same bytes.
-fn revision(sources: &[Source], faults: &[Fault]) -> Revision {
+pub(crate) fn revision(sources: &[Source], faults: &[Fault]) -> Revision {
     let mut hasher = blake3::Hasher::new();
     let mut field = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -159,6 +174,16 @@ fn revision(sources: &[Source], faults: &[Fault]) -> Revision {
         field(fault.kind.message().as_bytes());
     }
     Revision::new(hasher.finalize().into())
+}
+
+/// Files of the directory that are mounts of their own, as a `subPath` makes them; at most one look, for a warning.
+pub(crate) fn mounted_files(directory: &Path, limits: &Limits) -> Vec<String> {
+    let Ok(look) = Look::take(directory, limits) else { return Vec::new() };
+    let is_mount = |listed: &&Listed| match look.root.find(&look.base.join(&listed.name)) {
+        Ok(Place::Other { parent, name, .. }) => look.root.is_mount(parent.as_ref(), &name),
+        _ => false,
+    };
+    look.listing.files.iter().filter(is_mount).map(|listed| listed.name.clone()).collect()
 }
 
 /// Which directory the path leads to at the moment.

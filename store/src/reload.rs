@@ -1,8 +1,10 @@
 //! One task, one loop: wait -> settle -> read everything -> same digest? stop -> build -> publish once.
 //!
 //! Events are hints and the poll is the guarantee; neither says what changed, the directory does. Invariant *last good*:
-//! a scan that finds any error changes nothing but the status. Each distinct state of the directory is judged, and
-//! logged, once.
+//! a scan that finds any error changes nothing but the status; only where nothing is served yet, the last good policy set
+//! of an earlier process takes its place (`keep`). Each distinct state of the directory is judged, and logged, once.
+
+mod keep;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,10 +12,11 @@ use std::time::{Duration, SystemTime};
 use portcullis_engine::{Code, Diagnostic, Loaded, PolicySet, Severity};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::build::{build, emptiness, refuse_emptied};
-use crate::read::{Reading, read_directory};
+use crate::build::{build, refuse_emptied, remarks};
+use crate::last_good::{LastGood, Record};
+use crate::read::{Reading, mounted_files, read_directory};
 use crate::snapshot::{Packed, Revision, Snapshot};
-use crate::status::Rejection;
+use crate::status::{Keeping, Origin, Rejection};
 use crate::store::{Shared, StoreOptions};
 use crate::watch::Watch;
 
@@ -31,6 +34,7 @@ pub(crate) struct Reload {
     watch: Option<Watch>,
     active: Option<Arc<Snapshot>>,
     refused: Option<Revision>,
+    last_good: Option<LastGood>,
 }
 
 /// What a build made of one reading.
@@ -46,10 +50,14 @@ impl Reload {
         if let Ok(absolute) = std::path::absolute(&options.directory) {
             options.directory = absolute;
         }
-        Self { options: Arc::new(options), shared, watch: None, active: None, refused: None }
+        // A task before this one may have published.
+        let active = shared.published.load();
+        Self { options: Arc::new(options), shared, watch: None, active, refused: None, last_good: None }
     }
 
     pub(crate) async fn run(mut self) {
+        self.open_state().await;
+        self.warn_of_mounts().await;
         loop {
             // Watch first, read second: a change between the two is an event.
             self.renew_watch().await;
@@ -77,7 +85,7 @@ impl Reload {
     async fn renew_watch(&mut self) {
         let (previous, options) = (self.watch.take(), Arc::clone(&self.options));
         let wake = Arc::clone(&self.shared.wake);
-        let renewed = blocking("watch", move || Watch::renew(previous, &options.directory, &wake)).await;
+        let renewed = self.blocking("watch", move || Watch::renew(previous, &options.directory, &wake)).await;
         self.watch = renewed.ok();
         let watching = self.watch.as_ref().is_some_and(Watch::is_live);
         self.shared
@@ -85,52 +93,78 @@ impl Reload {
             .send_if_modified(|status| std::mem::replace(&mut status.watching, watching) != watching);
     }
 
+    /// A file that is a mount of its own shows the object that was mounted, whatever its name elsewhere leads to by now.
+    async fn warn_of_mounts(&self) {
+        let options = Arc::clone(&self.options);
+        let look = move || mounted_files(&options.directory, &options.limits);
+        for file in self.blocking("look", look).await.unwrap_or_default() {
+            tracing::warn!(
+                file,
+                "a policy file is mounted by itself (`subPath`?) and may never show a change; mount its directory"
+            );
+        }
+    }
+
     async fn scan(&mut self) {
         let options = Arc::clone(&self.options);
-        match blocking("read", move || read_directory(&options.directory, &options.limits)).await {
+        match self.blocking("read", move || read_directory(&options.directory, &options.rules())).await {
             Ok(reading) => self.judge(reading).await,
             Err(found) => {
-                self.reject(Revision::new(blake3::hash(found.message.as_bytes()).into()), vec![found])
+                let revision = Revision::new(blake3::hash(found.message.as_bytes()).into());
+                self.refuse(revision, vec![found]).await;
             }
         }
-        self.shared.status.send_modify(|status| status.scans += 1);
+        self.shared.status.send_modify(|status| {
+            status.scans += 1;
+            status.reloads.interrupted = false;
+        });
     }
 
     async fn judge(&mut self, reading: Reading) {
         let revision = reading.revision;
         if self.active.as_ref().is_some_and(|active| active.revision == revision) {
-            return self.confirm();
+            self.confirm();
+            return self.save().await;
         }
         if self.refused == Some(revision) {
             return;
         }
         let active = self.active.clone();
         let options = Arc::clone(&self.options);
-        let built = blocking("build", move || build_reading(reading, active.as_deref(), &options)).await;
+        let built = self.blocking("build", move || build_reading(reading, active.as_deref(), &options)).await;
         match built {
             Ok(Built { loaded: Loaded { policy_set: Some(policy_set), diagnostics }, revision, sources }) => {
-                self.publish(policy_set, revision, sources, &diagnostics);
+                self.publish(policy_set, revision, sources, Origin::Directory);
+                self.warn(&diagnostics, revision);
+                self.save().await;
             }
-            Ok(Built { loaded, revision, .. }) => self.reject(revision, loaded.diagnostics),
-            Err(found) => self.reject(revision, vec![found]),
+            Ok(Built { loaded, revision, .. }) => self.refuse(revision, loaded.diagnostics).await,
+            Err(found) => self.refuse(revision, vec![found]).await,
         }
+    }
+
+    /// Where nothing is served yet, what an earlier process served comes first.
+    async fn refuse(&mut self, revision: Revision, diagnostics: Vec<Diagnostic>) {
+        if self.active.is_none() {
+            self.restore().await;
+        }
+        self.reject(revision, diagnostics);
     }
 
     /// The directory holds what is served: whatever was refused in between is gone.
     fn confirm(&mut self) {
-        if self.refused.take().is_some() {
+        self.refused = None;
+        let back = self.shared.status.send_if_modified(|status| {
+            let was_stale = status.rejection.take().is_some() | status.stale_since.take().is_some();
+            status.origin = Origin::Directory;
+            was_stale
+        });
+        if back {
             tracing::info!("the policy directory is back to the served policy set");
-            self.shared.status.send_modify(|status| status.rejection = None);
         }
     }
 
-    fn publish(
-        &mut self,
-        policy_set: PolicySet,
-        revision: Revision,
-        sources: Vec<Packed>,
-        found: &[Diagnostic],
-    ) {
+    fn publish(&mut self, policy_set: PolicySet, revision: Revision, sources: Vec<Packed>, origin: Origin) {
         let generation = self.active.as_ref().map_or(0, |active| active.generation) + 1;
         let counts = policy_set.counts();
         let loaded_at = SystemTime::now();
@@ -145,12 +179,8 @@ impl Reload {
             roles = counts.roles,
             policies = counts.policies,
             statements = counts.statements,
-            warnings = found.iter().filter(|found| found.severity == Severity::Warning).count(),
             "policy set published"
         );
-        for warning in found.iter().take(LOGGED_WARNINGS_MAX) {
-            log(warning, revision, generation);
-        }
         self.active = Some(snapshot);
         self.refused = None;
         self.shared.status.send_modify(|status| {
@@ -159,8 +189,25 @@ impl Reload {
             status.loaded_at = Some(loaded_at);
             status.counts = Some(counts);
             status.rejection = None;
+            status.origin = origin;
+            status.stale_since = stale_since(origin);
+            match origin {
+                Origin::Directory => status.reloads.published += 1,
+                Origin::LastGood { .. } => status.reloads.restored += 1,
+            }
         });
         self.shared.generation.send_replace(generation);
+    }
+
+    /// The remarks on a policy set that was published all the same.
+    fn warn(&self, found: &[Diagnostic], revision: Revision) {
+        let serving = self.active.as_ref().map_or(0, |active| active.generation);
+        for remark in found.iter().take(LOGGED_WARNINGS_MAX) {
+            log(remark, revision, serving);
+        }
+        if let Some(more) = found.len().checked_sub(LOGGED_WARNINGS_MAX).filter(|more| *more > 0) {
+            tracing::warn!(more, "more remarks on the published policy set; `portcullis check` shows all");
+        }
     }
 
     fn reject(&mut self, revision: Revision, diagnostics: Vec<Diagnostic>) {
@@ -172,17 +219,53 @@ impl Reload {
             log(found, revision, serving);
         }
         let rejection = Rejection { at: SystemTime::now(), revision, diagnostics };
-        self.shared.status.send_modify(|status| status.rejection = Some(rejection));
+        self.shared.status.send_modify(|status| {
+            status.rejection = Some(rejection);
+            status.reloads.rejected += 1;
+            if status.generation > 0 {
+                status.stale_since.get_or_insert_with(std::time::Instant::now);
+            }
+        });
     }
+
+    /// Runs a step where blocking is allowed. A step that panics is a finding, not the end of the task.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        step: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Diagnostic> {
+        let mut running = tokio::task::spawn_blocking(work);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                () = sleep(SLOW) => {
+                    tracing::warn!(step, "the policy directory is slow: a step of the reload is not done yet");
+                    self.shared.status.send_modify(|status| status.reloads.slow_steps += 1);
+                }
+            }
+        };
+        ended.map_err(|error| {
+            let message = format!("the {step} step of the reload stopped early: {error}");
+            Diagnostic::of_file(Code::UnreadableFile, Severity::Error, ".", message)
+        })
+    }
+}
+
+/// A policy set that an earlier process saved has been stale since then, as far back as the monotonic clock goes.
+fn stale_since(origin: Origin) -> Option<std::time::Instant> {
+    let Origin::LastGood { saved_at } = origin else { return None };
+    let now = std::time::Instant::now();
+    let age = saved_at.elapsed().unwrap_or_default();
+    Some(now.checked_sub(age).unwrap_or(now))
 }
 
 fn build_reading(reading: Reading, active: Option<&Snapshot>, options: &StoreOptions) -> Built {
     let files_before = active.map_or(0, Snapshot::files);
     let counts_before = active.map(|active| active.policy_set.counts()).unwrap_or_default();
-    let emptiness = emptiness(&reading, files_before, options.allow_empty);
-    let Reading { sources, faults, revision } = reading;
+    let remarks = remarks(&reading, files_before, options.allow_empty);
+    let Reading { sources, faults, exposure: _, revision } = reading;
     let packed = sources.iter().map(Packed::of).collect();
-    let loaded = refuse_emptied(build(sources, &faults, emptiness, options.load_mode), counts_before);
+    let loaded = refuse_emptied(build(sources, &faults, remarks, options.load_mode), counts_before);
     Built { loaded, revision, sources: packed }
 }
 
@@ -197,22 +280,4 @@ fn log(found: &Diagnostic, revision: Revision, serving: u64) {
         Severity::Warning => tracing::warn!(code, %file, line, column, %revision, "{message}"),
         Severity::Note => tracing::debug!(code, %file, line, column, %revision, "{message}"),
     }
-}
-
-/// Runs a step where blocking is allowed. A step that panics is a finding, not the end of the task.
-async fn blocking<T: Send + 'static>(
-    step: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Diagnostic> {
-    let mut running = tokio::task::spawn_blocking(work);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut running => break ended,
-            () = sleep(SLOW) => tracing::warn!(step, "the policy directory is slow: a step of the reload is not done yet"),
-        }
-    };
-    ended.map_err(|error| {
-        let message = format!("the {step} step of the reload stopped early: {error}");
-        Diagnostic::of_file(Code::UnreadableFile, Severity::Error, ".", message)
-    })
 }

@@ -66,7 +66,20 @@ impl Packed {
         Self { name: source.name.clone(), bytes: lz4_flex::block::compress_prepend_size(&source.bytes) }
     }
 
-    fn unpack(&self) -> Result<Source, lz4_flex::block::DecompressError> {
+    /// What was compressed before.
+    pub(crate) fn new(name: String, bytes: Vec<u8>) -> Self {
+        Self { name, bytes }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn unpack(&self) -> Result<Source, lz4_flex::block::DecompressError> {
         let bytes = lz4_flex::block::decompress_size_prepended(&self.bytes)?;
         Ok(Source { name: self.name.clone(), bytes })
     }
@@ -122,7 +135,7 @@ impl Snapshot {
             }
         }
         sources.push(Source { name: GIVEN.to_owned(), bytes: directory_json.to_vec() });
-        let Loaded { policy_set, diagnostics } = build(sources, &[], None, mode);
+        let Loaded { policy_set, diagnostics } = build(sources, &[], Vec::new(), mode);
         policy_set.ok_or(diagnostics)
     }
 }

@@ -10,11 +10,13 @@ use portcullis_engine::LoadMode;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use crate::last_good::StateOptions;
 use crate::layout::Limits;
 use crate::published::Published;
-use crate::reload::Reload;
+use crate::read::Rules;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
+use crate::supervise::supervise;
 
 /// How often the directory is read when no event says that it changed.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,10 +39,12 @@ pub struct StoreOptions {
     pub allow_empty: bool,
     /// How much is read.
     pub limits: Limits,
+    /// Where the last good policy set is kept for a start with a directory that does not load; nowhere when absent.
+    pub state: Option<StateOptions>,
 }
 
 impl StoreOptions {
-    /// The defaults: lenient, a poll every 5 s, 100 ms of quiet, an empty directory is a mistake.
+    /// The defaults: lenient, a poll every 5 s, 100 ms of quiet, an empty directory is a mistake, no state directory.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
@@ -50,7 +54,13 @@ impl StoreOptions {
             settle: SETTLE,
             allow_empty: false,
             limits: Limits::default(),
+            state: None,
         }
+    }
+
+    /// Strictness also concerns who may write to the files.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { limits: self.limits, strict: self.load_mode == LoadMode::Strict }
     }
 }
 
@@ -70,6 +80,17 @@ pub(crate) struct Shared {
     pub(crate) wake: Arc<Notify>,
 }
 
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            published: Published::empty(),
+            status: watch::Sender::new(Status::default()),
+            generation: watch::Sender::new(0),
+            wake: Arc::new(Notify::new()),
+        }
+    }
+}
+
 /// Ends the reload task with the last handle.
 #[derive(Debug)]
 struct Task(AbortHandle);
@@ -87,13 +108,8 @@ impl Store {
     /// Outside a tokio runtime with time enabled.
     #[must_use]
     pub fn open(options: StoreOptions) -> Self {
-        let shared = Arc::new(Shared {
-            published: Published::empty(),
-            status: watch::Sender::new(Status::default()),
-            generation: watch::Sender::new(0),
-            wake: Arc::new(Notify::new()),
-        });
-        let task = tokio::spawn(Reload::new(options, Arc::clone(&shared)).run());
+        let shared = Arc::new(Shared::new());
+        let task = tokio::spawn(supervise(options, Arc::clone(&shared)));
         Self { shared, _task: Arc::new(Task(task.abort_handle())) }
     }
 

@@ -63,6 +63,7 @@ const WITHOUT_DOCUMENT: &[&str] = &[
     "not-a-regular-file",
     "symlink-outside",
     "symlink-loop",
+    "loose-permissions",
     "empty-directory",
     "too-many-findings",
     "duplicate-organization",

@@ -43,6 +43,10 @@ impl PolicySets {
             rejection,
             watching,
             scans: _,
+            origin: _,
+            stale_since: _,
+            keeping: _,
+            reloads: _,
         } = self.shared.store.status();
         v1::GetStatusResponse {
             revision: revision.map(|revision| revision.to_string()).unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::fault::FaultKind;
@@ -74,6 +74,19 @@ impl Root {
 
     pub(super) fn identity(&self) -> Result<Identity, Errno> {
         Ok(Identity::of(&rustix::fs::fstat(&self.directory)?))
+    }
+
+    /// Can anything be changed through this mount? A file system that does not say counts as one.
+    pub(super) fn is_writable(&self) -> bool {
+        let flags = rustix::fs::fstatvfs(&self.directory).map(|stat| stat.f_flag);
+        !flags.is_ok_and(|flags| flags.contains(StatVfsMountFlags::RDONLY))
+    }
+
+    /// Is this file the root of a mount of its own? Then a change of the name elsewhere never shows here.
+    pub(super) fn is_mount(&self, parent: Option<&OwnedFd>, name: &OsString) -> bool {
+        let at = parent.unwrap_or(&self.directory);
+        let found = rustix::fs::statx(at, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 
     /// What the link of this name in the root points to, if it is one.

@@ -50,6 +50,10 @@ pub(crate) enum FaultKind {
     TooManyEntries(usize),
     /// Deeper than this.
     TooDeep(usize),
+    /// Every user may write to it, and to so many others.
+    Writable(usize),
+    /// It belongs to this user, who is neither root nor the one this process runs as, and so do so many others.
+    Foreign(u32, usize),
 }
 
 impl Fault {
@@ -77,10 +81,14 @@ impl Fault {
         Self { file: format!("{prefix}{}", escaped(name)), kind: FaultKind::Name }
     }
 
-    /// The same as an engine diagnostic.
+    /// The same as an engine diagnostic that refuses the directory.
     pub(crate) fn diagnostic(&self) -> Diagnostic {
-        let found =
-            Diagnostic::of_file(self.kind.code(), Severity::Error, self.file.clone(), self.kind.message());
+        self.graded(Severity::Error)
+    }
+
+    /// The same as an engine diagnostic of this severity.
+    pub(crate) fn graded(&self, severity: Severity) -> Diagnostic {
+        let found = Diagnostic::of_file(self.kind.code(), severity, self.file.clone(), self.kind.message());
         match self.kind.help() {
             Some(help) => found.with_help(help),
             None => found,
@@ -106,6 +114,10 @@ impl FaultKind {
             Self::TooManyFiles(max) => format!("there are more than {max} policy files"),
             Self::TooManyEntries(max) => format!("there are more than {max} names in the policy directory"),
             Self::TooDeep(max) => format!("the directory is more than {max} levels deep"),
+            Self::Writable(others) => format!("every user may write to it{}", and_others(*others)),
+            Self::Foreign(uid, others) => {
+                format!("it belongs to user {uid}, who may change the policies{}", and_others(*others))
+            }
         }
     }
 
@@ -115,6 +127,10 @@ impl FaultKind {
             Self::Escapes => "links must be relative and stay beneath the policy directory".to_owned(),
             Self::Dangling => {
                 format!("remove the link (a mount's own `{CONFIG_MAP_LINK}` must name a directory)")
+            }
+            Self::Writable(_) => "take the write permission of others away (`chmod -R o-w`)".to_owned(),
+            Self::Foreign(..) => {
+                "files and folders should belong to root or to the user of this process".to_owned()
             }
             Self::NotAFile => "a `*.json` name must be a regular file or a link to one".to_owned(),
             _ => return None,
@@ -132,6 +148,7 @@ impl FaultKind {
             Self::TooLarge(_) => Code::FileTooLarge,
             Self::TooLargeTogether(_) => Code::TooManyBytes,
             Self::TooManyFiles(_) | Self::TooManyEntries(_) => Code::TooManyFiles,
+            Self::Writable(_) | Self::Foreign(..) => Code::LoosePermissions,
         }
     }
 }
@@ -142,6 +159,14 @@ impl From<Errno> for FaultKind {
             Errno::LOOP => Self::Loop,
             other => Self::Io(other),
         }
+    }
+}
+
+fn and_others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => " (the same holds for 1 more)".to_owned(),
+        more => format!(" (the same holds for {more} more)"),
     }
 }
 

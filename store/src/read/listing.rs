@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 
 use super::beneath::{Identity, Place, Root, open_directory};
+use super::exposure::Exposure;
 use super::fault::{Fault, FaultKind};
 use crate::layout::{CONFIG_MAP_LINK, Limits, is_hidden, is_source, printable};
 
@@ -56,6 +57,8 @@ pub(super) struct Listing {
     pub(super) files: Vec<Listed>,
     /// Sorted by name.
     pub(super) faults: Vec<Fault>,
+    /// Who else may change what is read.
+    pub(super) exposure: Exposure,
     /// A limit on the whole directory was reached and looking stopped there.
     pub(super) capped: bool,
 }
@@ -63,8 +66,16 @@ pub(super) struct Listing {
 impl Listing {
     /// Looks at everything beneath `base`, a path below the root.
     pub(super) fn of(root: &Root, base: &Path, limits: &Limits) -> Self {
-        let mut walk =
-            Walk { root, base, limits, entries: 0, bytes: 0, trail: Vec::new(), found: Self::default() };
+        let mut walk = Walk {
+            root,
+            base,
+            limits,
+            entries: 0,
+            bytes: 0,
+            trail: Vec::new(),
+            found: Self::default(),
+            writable: root.is_writable(),
+        };
         let place = if base.as_os_str().is_empty() { "." } else { CONFIG_MAP_LINK };
         match root.find(base) {
             Ok(Place::Directory(directory)) => walk.directory(&directory, ""),
@@ -89,22 +100,26 @@ struct Walk<'a> {
     /// The directories from the base to here.
     trail: Vec<Identity>,
     found: Listing,
+    /// What is on a read-only mount nobody changes through it, whatever its mode says.
+    writable: bool,
 }
 
 impl Walk<'_> {
     /// `prefix` is the path of the directory below the base: empty, or ending in `/`.
     fn directory(&mut self, directory: &OwnedFd, prefix: &str) {
         let place = if prefix.is_empty() { "." } else { prefix };
-        let identity = match rustix::fs::fstat(directory) {
-            Ok(stat) => Identity::of(&stat),
+        let stat = match rustix::fs::fstat(directory) {
+            Ok(stat) => stat,
             Err(errno) => return self.fault(place, errno.into()),
         };
+        let identity = Identity::of(&stat);
         if self.trail.contains(&identity) {
             return self.fault(place, FaultKind::Loop);
         }
         if self.trail.len() > self.limits.depth {
             return self.fault(place, FaultKind::TooDeep(self.limits.depth));
         }
+        self.expose(place, &stat);
         self.trail.push(identity);
         match self.names(directory) {
             Ok(names) => {
@@ -187,7 +202,14 @@ impl Walk<'_> {
             self.cap(FaultKind::TooLargeTogether(self.limits.total_bytes));
         } else {
             self.bytes = together;
+            self.expose(&path, stat);
             self.found.files.push(Listed { name: path, stamp });
+        }
+    }
+
+    fn expose(&mut self, path: &str, stat: &Stat) {
+        if self.writable {
+            self.found.exposure.note(path, stat);
         }
     }
 

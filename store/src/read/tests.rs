@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 
 fn read(directory: &Path) -> Reading {
-    read_directory(directory, &Limits::default())
+    read_within(directory, Limits::default())
+}
+
+fn read_within(directory: &Path, limits: Limits) -> Reading {
+    read_directory(directory, &Rules { limits, strict: false })
 }
 
 fn names(reading: &Reading) -> Vec<&str> {
@@ -140,9 +144,8 @@ fn every_limit_holds_on_both_sides() {
     write(&root, "d1/d2/c.json", "");
     let exact = Limits { file_bytes: 4, total_bytes: 8, files: 3, entries: 64, depth: 2 };
     let none: [(&str, &FaultKind); 0] = [];
-    assert_eq!(faults(&read_directory(root.path(), &exact)), none);
-    let short =
-        |limits: Limits| read_directory(root.path(), &limits).faults.into_iter().map(|f| f.kind).next();
+    assert_eq!(faults(&read_within(root.path(), exact)), none);
+    let short = |limits: Limits| read_within(root.path(), limits).faults.into_iter().map(|f| f.kind).next();
     assert_eq!(short(Limits { file_bytes: 3, ..exact }), Some(FaultKind::TooLarge(3)));
     assert_eq!(short(Limits { total_bytes: 7, ..exact }), Some(FaultKind::TooLargeTogether(7)));
     assert_eq!(short(Limits { files: 2, ..exact }), Some(FaultKind::TooManyFiles(2)));
@@ -168,6 +171,31 @@ fn names_that_could_forge_log_lines_are_refused_by_name() {
     }
     let reading = read(root.path());
     assert_eq!(faults(&reading), [("a\\nb.json", &FaultKind::Name), ("a\\xff.json", &FaultKind::Name)]);
+}
+
+#[test]
+fn what_others_may_write_is_a_fault_where_strictness_is_asked_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = root();
+    let open = |name: &str, mode| {
+        std::fs::set_permissions(root.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let strict = || read_directory(root.path(), &Rules { limits: Limits::default(), strict: true });
+    for name in ["a.json", "b.json", "d/c.json"] {
+        write(&root, name, "{}");
+        open(name, 0o664);
+    }
+    open("d", 0o775);
+    let tight = strict();
+    assert_eq!(faults(&tight), [], "a group may be trusted");
+    open("a.json", 0o666);
+    open("d", 0o777);
+    assert_eq!(faults(&strict()), [("a.json", &FaultKind::Writable(1))]);
+    assert_ne!(strict().revision, tight.revision, "a mode that changes is judged anew");
+    let lenient = read(root.path());
+    assert_eq!((faults(&lenient), lenient.revision), (Vec::new(), tight.revision));
+    let found: Vec<_> = lenient.exposure.faults().collect();
+    assert_eq!(found, [Fault::new("a.json", FaultKind::Writable(1))]);
 }
 
 #[test]
@@ -225,10 +253,10 @@ fn a_change_between_the_two_looks_is_seen() {
         let root = root();
         write(&root, "a.json", "a");
         let look = Look::take(root.path(), &limits).unwrap();
-        assert!(look.read().is_some() && look.still_holds(), "{name}: nothing has changed yet");
+        assert!(look.read(false).is_some() && look.still_holds(), "{name}: nothing has changed yet");
         change(&root);
         assert!(!look.still_holds(), "{name}");
-        assert!(look.read().is_none_or(|reading| reading.sources[0].bytes == b"a"), "{name}");
+        assert!(look.read(false).is_none_or(|reading| reading.sources[0].bytes == b"a"), "{name}");
         assert!(read(root.path()).faults.is_empty(), "{name}");
     }
 }

@@ -12,3 +12,5 @@ mod log;
 mod mistake;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod state;

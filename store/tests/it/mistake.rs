@@ -167,6 +167,41 @@ async fn more_files_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_hundred_thousand_files_are_refused() {
+    let (place, store) = serving().await;
+    let many = place.beside("many");
+    std::fs::create_dir(&many).unwrap();
+    for number in 0..100_000 {
+        std::fs::File::create(many.join(format!("{number}.json"))).unwrap();
+    }
+    std::fs::rename(&many, place.path("many")).unwrap();
+    refuses(&store, &["."]).await;
+    assert_eq!(store.status().rejection.unwrap().diagnostics[0].code, Code::TooManyFiles);
+}
+
+#[tokio::test]
+async fn files_that_every_user_may_write_are_refused_where_strictness_is_asked_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::with_directory();
+    place.write("good.json", policy("good"));
+    let strict = StoreOptions { load_mode: portcullis_engine::LoadMode::Strict, ..place.options() };
+    let store = Store::open(strict.clone());
+    generation(&store, 1).await;
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(place.path("good.json"), open).unwrap();
+    refuses(&store, &["good.json"]).await;
+    assert_eq!(store.status().rejection.unwrap().diagnostics[0].code, Code::LoosePermissions);
+
+    let lenient = place.open();
+    generation(&lenient, 1).await;
+    let load = portcullis_store::load_directory(&place.options());
+    assert!(load.policy_set.is_some());
+    let found: Vec<_> = load.diagnostics.iter().map(|found| (found.code, found.severity)).collect();
+    assert!(found.contains(&(Code::LoosePermissions, portcullis_engine::Severity::Warning)), "{found:?}");
+    assert!(portcullis_store::load_directory(&strict).policy_set.is_none());
+}
+
+#[tokio::test]
 async fn rescans_without_end_are_one_scan_at_a_time() {
     let (_place, store) = serving().await;
     for _ in 0..1000 {
