@@ -1,9 +1,10 @@
-//! Listeners and the accept loop: how many connections, for how long they may stay silent, from which socket.
+//! Listeners and the accept loop: how many connections, from which socket, to which worker.
 //!
-//! HTTP/2 begins after this file. Invariant (SILENT-CLOSED): a connection that sends nothing is closed within
-//! `first_byte_ms`, and an accept error slows the loop down instead of spinning or ending it.
+//! One loop for each listener hands every connection to the worker that has fewest. Sockets that share a port
+//! (SO_REUSEPORT) would spare the hand-over, but the system deals by address and leaves workers idle when clients are
+//! few, and another process could take a share. Invariant (NO-SPIN): an accept error slows the loop down instead of
+//! spinning or ending it.
 
-mod connection;
 mod socket;
 mod unix;
 
@@ -14,14 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use connection::{Connection, Socket};
-pub(crate) use socket::Peer;
+pub(crate) use socket::{Detached, Peer, Socket};
 use unix::SocketFile;
 
 use crate::config::Config;
+use crate::worker::Door;
 
 /// Why a listener could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -125,64 +126,46 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|error| BindError::Tcp { address, error })
 }
 
-/// What bounds an accept loop.
-#[derive(Debug, Clone)]
-pub(crate) struct AcceptLimits {
-    /// One permit for each connection of all listeners together.
-    pub(crate) connections: Arc<Semaphore>,
-    /// Longest silence before the first byte.
-    pub(crate) first_byte: Duration,
-}
-
 const ERROR_WAIT_MIN: Duration = Duration::from_millis(50);
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts until `draining`, handing each connection that speaks to `ready`. The listener goes with it.
+/// Accepts until `draining`, never more at a time than `connections` has permits. The listener goes with it.
 pub(crate) async fn accept_loop(
     listener: Listener,
-    limits: AcceptLimits,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    connections: Arc<Semaphore>,
+    door: Door,
     draining: CancellationToken,
 ) {
     // None of the waits inside holds anything that a cancellation could lose.
-    draining.run_until_cancelled(accept_forever(&listener, &limits, &ready)).await;
+    draining.run_until_cancelled(accept_forever(&listener, &connections, &door)).await;
 }
 
-async fn accept_forever(
-    listener: &Listener,
-    limits: &AcceptLimits,
-    ready: &mpsc::Sender<io::Result<Connection>>,
-) {
+async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door: &Door) {
     let mut error_wait = ERROR_WAIT_MIN;
     loop {
-        let Ok(permit) = Arc::clone(&limits.connections).acquire_owned().await else { return };
-        let socket = match accept(listener).await {
-            Ok(socket) => socket,
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
+        match accept(listener).await {
+            Ok(socket) => {
+                error_wait = ERROR_WAIT_MIN;
+                door.hand_over(socket, permit);
+            }
             Err(error) => {
                 tracing::warn!(%error, wait_ms = error_wait.as_millis(), "cannot accept a connection");
+                door.tally().connections.accept_errors.add();
                 tokio::time::sleep(error_wait).await;
                 error_wait = (error_wait * 2).min(ERROR_WAIT_MAX);
-                continue;
             }
-        };
-        error_wait = ERROR_WAIT_MIN;
-        let (ready, first_byte) = (ready.clone(), limits.first_byte);
-        tokio::spawn(async move {
-            if let Ok(Ok(())) = tokio::time::timeout(first_byte, socket.first_byte()).await {
-                // The receiver is gone only while the process ends.
-                let _ = ready.send(Ok(Connection::new(socket, permit))).await;
-            }
-        });
+        }
     }
 }
 
-async fn accept(listener: &Listener) -> io::Result<Socket> {
+async fn accept(listener: &Listener) -> io::Result<Detached> {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Socket::Tcp(stream))
+            Socket::Tcp(stream).detach()
         }
-        Listener::Unix(file) => Ok(Socket::Unix(file.listener().accept().await?.0)),
+        Listener::Unix(file) => Socket::Unix(file.listener().accept().await?.0).detach(),
     }
 }

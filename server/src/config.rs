@@ -57,6 +57,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Longest wait for the first byte of a connection. Default 5,000.
     pub first_byte_ms: u64,
+    /// Longest wait for the first request of a connection, from its first byte. Default 10,000.
+    pub first_request_ms: u64,
+    /// Threads that serve requests. Default 0: one for each processor that this process may use.
+    pub worker_threads: usize,
     /// Concurrent requests of one connection. Default 256.
     pub streams_per_connection_max: u32,
     /// Streams of one connection that the service had to reset before it ends the connection. Default 1,024: four times
@@ -113,6 +117,8 @@ impl Default for Config {
             reflection: true,
             connections_max: 1_024,
             first_byte_ms: 5_000,
+            first_request_ms: 10_000,
+            worker_threads: 0,
             streams_per_connection_max: 256,
             local_error_resets_max: 1_024,
             pending_accept_resets_max: 20,
@@ -135,6 +141,9 @@ impl Default for Config {
         }
     }
 }
+
+/// More threads than any machine that this was measured on has processors.
+const WORKER_THREADS_MAX: usize = 256;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +179,7 @@ impl Config {
         at_least_one("poll_interval_ms", self.poll_interval_ms);
         at_least_one("connections_max", self.connections_max as u64);
         at_least_one("first_byte_ms", self.first_byte_ms);
+        at_least_one("first_request_ms", self.first_request_ms);
         at_least_one("streams_per_connection_max", self.streams_per_connection_max.into());
         at_least_one("local_error_resets_max", self.local_error_resets_max as u64);
         at_least_one("pending_accept_resets_max", self.pending_accept_resets_max as u64);
@@ -199,6 +209,9 @@ impl Config {
         {
             wrong.push("`connections_max` and `requests_in_flight_max` must be smaller".to_owned());
         }
+        if self.worker_threads > WORKER_THREADS_MAX {
+            wrong.push(format!("`worker_threads` must be at most {WORKER_THREADS_MAX}"));
+        }
         self.check_addresses(&mut wrong);
         if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Values(wrong)) }
     }
@@ -213,6 +226,14 @@ impl Config {
     #[must_use]
     pub fn http_listen_address(&self) -> Option<SocketAddr> {
         address("http_listen", &self.http_listen).ok().flatten()
+    }
+
+    /// How many threads serve requests.
+    pub(crate) fn workers(&self) -> usize {
+        match self.worker_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_THREADS_MAX),
+            count => count,
+        }
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {

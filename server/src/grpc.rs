@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod guard;
 mod health;
+mod hot;
 mod policy_set;
 mod request_id;
 mod session_policy;
@@ -25,10 +26,12 @@ use tonic::service::Routes;
 
 use crate::config::Config;
 use crate::tally::Tally;
-use authorization::Authorization;
-pub(crate) use encode::instant;
-pub(crate) use guard::GuardLayer;
+pub(crate) use authorization::{Authorization, Moment, Recorded, written};
+pub(crate) use encode::bytes::PREFIX_BYTES;
+pub(crate) use encode::{Stamp, instant};
+pub(crate) use guard::{Guard, grpc_timeout};
 pub(crate) use health::Health;
+pub(crate) use status::too_long;
 use policy_set::PolicySets;
 
 /// What every service shares.
@@ -44,9 +47,13 @@ pub(crate) struct Shared {
 ///
 /// # Errors
 /// When the descriptors that reflection serves cannot be read, which a test rules out.
-pub(crate) fn routes(shared: &Shared, health: &Health) -> Result<Routes, tonic_reflection::server::Error> {
+pub(crate) fn routes(
+    shared: &Shared,
+    authorization: Authorization,
+    health: &Health,
+) -> Result<Routes, tonic_reflection::server::Error> {
     let Config { message_bytes_max, response_bytes_max, reflection, .. } = *shared.config;
-    let authorization = AuthorizationServiceServer::new(Authorization::new(shared.clone()))
+    let authorization = AuthorizationServiceServer::new(authorization)
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(response_bytes_max);
     let policy_set = PolicySetServiceServer::new(PolicySets::new(shared.clone()))

@@ -8,10 +8,13 @@
 pub mod accept;
 pub mod app;
 pub mod config;
+mod connection;
 mod grpc;
 mod http;
+mod metrics;
 mod shutdown;
 mod tally;
+mod worker;
 
 pub use accept::{BindError, Listeners};
 pub use app::{Outcome, ServeError, run};

@@ -38,8 +38,8 @@ pub(crate) struct Authorization {
 /// One snapshot and one clock reading: what all that is answered at this moment is answered from.
 #[derive(Debug)]
 pub(crate) struct Moment {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) stamp: Stamp,
+    snapshot: Arc<Snapshot>,
+    stamp: Arc<Stamp>,
     time: SystemTime,
     now: Instant,
 }
@@ -112,10 +112,19 @@ impl Authorization {
     }
 
     /// The active snapshot at this moment; none before the first.
-    pub(super) fn moment(&self) -> Option<Moment> {
+    fn moment(&self) -> Option<Moment> {
+        self.moment_after(&mut None)
+    }
+
+    /// The same for a caller that keeps the last stamp, which is a text to be written only when it changes.
+    pub(crate) fn moment_after(&self, last: &mut Option<Arc<Stamp>>) -> Option<Moment> {
         let snapshot = self.shared.store.current()?;
+        let stamp = match last {
+            Some(last) if last.generation == snapshot.generation => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(stamp(&snapshot)))),
+        };
         let time = SystemTime::now();
-        Some(Moment { stamp: stamp(&snapshot), snapshot, time, now: encode::instant(time) })
+        Some(Moment { stamp, snapshot, time, now: encode::instant(time) })
     }
 
     /// Steps three and four: decide and record. What is left is to encode, and to wait when recording asks for it.
@@ -217,7 +226,7 @@ impl Authorization {
             Ok(encode::answer(&answered))
         };
         let results = message.items.iter().map(|item| self.result(answer(item))).collect();
-        let Stamp { revision, generation } = moment.stamp;
+        let Stamp { revision, generation } = (*moment.stamp).clone();
         Ok((v1::BatchAuthorizeResponse { results, revision, generation }, waits))
     }
 
@@ -230,7 +239,7 @@ impl Authorization {
         let (question, wishes) = decode::authorize(&message, &self.policies)?;
         let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
         let moment = self.load(wishes)?;
-        let Stamp { revision, generation } = moment.stamp;
+        let Stamp { revision, generation } = (*moment.stamp).clone();
         let keys = moment.snapshot.policy_set.context_keys(&request);
         Ok(v1::ListContextKeysResponse { keys, revision, generation })
     }
@@ -305,6 +314,11 @@ impl Moment {
         Ok(())
     }
 
+    /// Which policy set answers.
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
     /// The clock reading as the engine has it.
     pub(super) fn now(&self) -> Instant {
         self.now
@@ -312,7 +326,7 @@ impl Moment {
 }
 
 /// Waits until an answer may leave.
-async fn written(recorded: Recorded) -> Result<(), Refusal> {
+pub(crate) async fn written(recorded: Recorded) -> Result<(), Refusal> {
     match recorded {
         None => Ok(()),
         Some(wait) => wait.await,

@@ -59,16 +59,8 @@ pub(crate) fn authorize<'m>(
     message: &'m Message<'_>,
     policies: &SessionPolicyCache,
 ) -> Result<(Question<'m>, Wishes), Refusal> {
-    let Message {
-        principal,
-        action,
-        resource,
-        resource_account,
-        context,
-        session,
-        min_generation,
-        detail,
-    } = message;
+    let Message { principal, action, resource, resource_account, context, session, min_generation, detail } =
+        message;
     let mut wrong = Vec::new();
     let detail = decode_detail(*detail, &mut wrong);
     let question = Question {

@@ -3,6 +3,8 @@
 //! Invariant: engine values are matched without a catch-all where they are enums, so that a new one is given a wire
 //! value before it is sent.
 
+pub(crate) mod bytes;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_engine as engine;
@@ -44,18 +46,8 @@ pub(crate) fn response(
         Detail::Statements | Detail::Trace => decision.statements.iter().map(statement).collect(),
     };
     v1::AuthorizeResponse {
-        decision: match decision.effect {
-            engine::Effect::Allow => v1::Decision::Allow,
-            engine::Effect::Deny => v1::Decision::Deny,
-        }
-        .into(),
-        reason: match decision.reason {
-            Reason::Allowed => v1::Reason::Allowed,
-            Reason::ExplicitDeny => v1::Reason::ExplicitDeny,
-            Reason::ImplicitDeny => v1::Reason::ImplicitDeny,
-            Reason::EvaluationLimit => v1::Reason::EvaluationLimit,
-        }
-        .into(),
+        decision: self::decision(decision.effect).into(),
+        reason: reason(decision.reason).into(),
         layer: layer(decision.layer).into(),
         message: decision.message(request),
         determining_statements,
@@ -76,7 +68,10 @@ pub(crate) fn traced(
 ) -> v1::AuthorizeResponse {
     let Explanation { decision, layers, advice } = explanation;
     let trace = v1::Trace { layers: layers.iter().map(layer_trace).collect(), advice: advice.clone() };
-    v1::AuthorizeResponse { trace: Some(trace), ..response(decision, request, Detail::Trace, stamp, request_id) }
+    v1::AuthorizeResponse {
+        trace: Some(trace),
+        ..response(decision, request, Detail::Trace, stamp, request_id)
+    }
 }
 
 /// One finding.
@@ -121,6 +116,22 @@ fn split(time: SystemTime) -> (i64, u32) {
                 nanos => (seconds.saturating_sub(1), 1_000_000_000 - nanos),
             }
         }
+    }
+}
+
+fn decision(effect: engine::Effect) -> v1::Decision {
+    match effect {
+        engine::Effect::Allow => v1::Decision::Allow,
+        engine::Effect::Deny => v1::Decision::Deny,
+    }
+}
+
+fn reason(reason: Reason) -> v1::Reason {
+    match reason {
+        Reason::Allowed => v1::Reason::Allowed,
+        Reason::ExplicitDeny => v1::Reason::ExplicitDeny,
+        Reason::ImplicitDeny => v1::Reason::ImplicitDeny,
+        Reason::EvaluationLimit => v1::Reason::EvaluationLimit,
     }
 }
 

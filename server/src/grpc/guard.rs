@@ -13,23 +13,16 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::Layer;
 
 use super::status::{Refusal, explained};
 use crate::config::Config;
-use crate::tally::Tally;
+use crate::tally::{Method, Tally};
 
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
-
-/// Puts a [`Guard`] around the routes of each connection.
-#[derive(Debug, Clone)]
-pub(crate) struct GuardLayer {
-    bounds: Arc<Bounds>,
-}
 
 #[derive(Debug)]
 struct Bounds {
@@ -38,22 +31,6 @@ struct Bounds {
     simulation: Duration,
     revision_wait: Duration,
     tally: Arc<Tally>,
-}
-
-impl GuardLayer {
-    pub(crate) fn new(config: &Config, tally: Arc<Tally>) -> Self {
-        let request = config.request_timeout();
-        Self {
-            bounds: Arc::new(Bounds {
-                in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
-                request,
-                simulation: Duration::from_millis(config.simulation_timeout_ms),
-                // The call itself ends first and says why.
-                revision_wait: Duration::from_millis(config.revision_wait_ms).saturating_add(request),
-                tally,
-            }),
-        }
-    }
 }
 
 impl Bounds {
@@ -66,19 +43,62 @@ impl Bounds {
     }
 }
 
-impl Layer<Routes> for GuardLayer {
-    type Service = Guard;
-
-    fn layer(&self, routes: Routes) -> Guard {
-        Guard { routes, bounds: Arc::clone(&self.bounds) }
-    }
-}
-
 /// The routes, bounded.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     routes: Routes,
     bounds: Arc<Bounds>,
+}
+
+impl Guard {
+    pub(crate) fn new(routes: Routes, config: &Config, tally: Arc<Tally>) -> Self {
+        let request = config.request_timeout();
+        let bounds = Bounds {
+            in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            request,
+            simulation: Duration::from_millis(config.simulation_timeout_ms),
+            // The call itself ends first and says why.
+            revision_wait: Duration::from_millis(config.revision_wait_ms).saturating_add(request),
+            tally,
+        };
+        Self { routes, bounds: Arc::new(bounds) }
+    }
+
+    /// Whether one more request may be under way. One that is answered before anything is waited for only looks.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bounds.in_flight.available_permits() > 0
+    }
+
+    /// The status of a refusal, which is counted.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Status {
+        self.bounds.tally.refusal(refusal.reason());
+        refusal.into_status()
+    }
+
+    /// Where requests are counted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.bounds.tally
+    }
+}
+
+/// The time that a caller gives a request; none when it says none, or nothing that can be understood.
+pub(crate) fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
+    /// Digits that the protocol allows.
+    const DIGITS_MAX: usize = 8;
+    let (unit, digits) = value.as_bytes().split_last()?;
+    if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(number * 3_600)),
+        b'M' => Some(Duration::from_secs(number * 60)),
+        b'S' => Some(Duration::from_secs(number)),
+        b'm' => Some(Duration::from_millis(number)),
+        b'u' => Some(Duration::from_micros(number)),
+        b'n' => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
 }
 
 impl Service<Request<Body>> for Guard {
@@ -92,11 +112,13 @@ impl Service<Request<Body>> for Guard {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let bounds = Arc::clone(&self.bounds);
+        let call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
         let Ok(permit) = Arc::clone(&bounds.in_flight).try_acquire_owned() else {
             bounds.tally.shed();
-            return Box::pin(async { Ok(Refusal::Shed.into_status().into_http()) });
+            return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });
         };
-        let limit = bounds.time(request.uri().path());
+        let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
+        let limit = bounds.time(request.uri().path()).min(asked.unwrap_or(Duration::MAX));
         let answering = self.routes.call(request);
         Box::pin(async move {
             let _permit = permit;
@@ -107,10 +129,38 @@ impl Service<Request<Body>> for Guard {
                     bounds.tally.panic();
                     Refusal::Broken.into_status().into_http()
                 }
-                Err(_) => Refusal::Late.into_status().into_http(),
+                Err(_) => {
+                    bounds.tally.refusal(Refusal::Late.reason());
+                    Refusal::Late.into_status().into_http()
+                }
             };
-            Ok(response)
+            Ok(call.end(response))
         })
+    }
+}
+
+/// A request that counts as under way until it is answered or given up.
+struct Underway {
+    bounds: Arc<Bounds>,
+    method: Method,
+    code: Code,
+}
+
+impl Underway {
+    fn begin(bounds: Arc<Bounds>, method: Method) -> Self {
+        bounds.tally.begun();
+        Self { bounds, method, code: Code::Cancelled }
+    }
+
+    fn end(mut self, response: Response<Body>) -> Response<Body> {
+        self.code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+        response
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.bounds.tally.ended(self.method, self.code);
     }
 }
 
@@ -143,6 +193,25 @@ fn with_error_info(response: Response<Body>) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_caller_is_read_as_the_protocol_writes_it() {
+        let read = |text: &str| grpc_timeout(&HeaderValue::from_str(text).unwrap());
+        for (text, expected) in [
+            ("1H", Duration::from_secs(3_600)),
+            ("99999999H", Duration::from_secs(99_999_999 * 3_600)),
+            ("2M", Duration::from_secs(120)),
+            ("3S", Duration::from_secs(3)),
+            ("4m", Duration::from_millis(4)),
+            ("5u", Duration::from_micros(5)),
+            ("0n", Duration::ZERO),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", " 1S"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_is_caught_and_a_value_is_not() {

@@ -12,8 +12,8 @@ use portcullis_store::Snapshot;
 
 use super::authorization::{asked, stamp};
 use super::decode::{self, Detail, Message, Question};
-use super::request_id::RequestId;
 use super::encode::{self, Stamp};
+use super::request_id::RequestId;
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 

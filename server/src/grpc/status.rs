@@ -45,6 +45,21 @@ impl Refusal {
         Self::Malformed(vec![Violation { field: field.into(), description: description.into() }])
     }
 
+    /// The reason that the wire gives; also the name it is counted under.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "MALFORMED_REQUEST",
+            Self::Policies(_) => "POLICIES_REJECTED",
+            Self::NotReady => "NO_POLICY_SET",
+            Self::Generation { .. } => "GENERATION_NOT_ACTIVE",
+            Self::Revision => "REVISION_NOT_ACTIVE",
+            Self::Shed => "OVERLOADED",
+            Self::Late => "TIMEOUT",
+            Self::Draining => "DRAINING",
+            Self::Broken => "INTERNAL",
+        }
+    }
+
     /// The status of a whole call.
     pub(crate) fn into_status(self) -> Status {
         let Parts { code, reason, message, violations } = self.parts();
@@ -69,16 +84,13 @@ impl Refusal {
     }
 
     fn parts(self) -> Parts {
-        let plain = |code, reason, message: &str| Parts {
-            code,
-            reason,
-            message: message.to_owned(),
-            violations: Vec::new(),
-        };
+        let reason = self.reason();
+        let plain =
+            |code, message: &str| Parts { code, reason, message: message.to_owned(), violations: Vec::new() };
         match self {
             Self::Malformed(violations) => Parts {
                 code: Code::InvalidArgument,
-                reason: "MALFORMED_REQUEST",
+                reason,
                 message: summary("the request is malformed", violations.iter().map(ToString::to_string)),
                 violations: shortened(violations),
             },
@@ -86,7 +98,7 @@ impl Refusal {
                 let violations: Vec<Violation> = diagnostics.iter().map(violation).collect();
                 Parts {
                     code: Code::InvalidArgument,
-                    reason: "POLICIES_REJECTED",
+                    reason,
                     message: summary(
                         "the policies do not load",
                         violations.iter().map(|found| found.description.clone()),
@@ -94,21 +106,18 @@ impl Refusal {
                     violations: shortened(violations),
                 }
             }
-            Self::NotReady => plain(Code::Unavailable, "NO_POLICY_SET", "no policy set has been loaded yet"),
+            Self::NotReady => plain(Code::Unavailable, "no policy set has been loaded yet"),
             Self::Generation { asked, active } => plain(
                 Code::FailedPrecondition,
-                "GENERATION_NOT_ACTIVE",
                 &format!("generation {asked} is not active yet; the active one is {active}"),
             ),
-            Self::Revision => plain(
-                Code::FailedPrecondition,
-                "REVISION_NOT_ACTIVE",
-                "what was waited for did not become active in time",
-            ),
-            Self::Shed => plain(Code::ResourceExhausted, "OVERLOADED", "too many requests are under way"),
-            Self::Late => plain(Code::DeadlineExceeded, "TIMEOUT", "the request took too long"),
-            Self::Draining => plain(Code::Unavailable, "DRAINING", "the service is ending"),
-            Self::Broken => plain(Code::Internal, "INTERNAL", "the request could not be answered"),
+            Self::Revision => {
+                plain(Code::FailedPrecondition, "what was waited for did not become active in time")
+            }
+            Self::Shed => plain(Code::ResourceExhausted, "too many requests are under way"),
+            Self::Late => plain(Code::DeadlineExceeded, "the request took too long"),
+            Self::Draining => plain(Code::Unavailable, "the service is ending"),
+            Self::Broken => plain(Code::Internal, "the request could not be answered"),
         }
     }
 }
@@ -126,6 +135,13 @@ pub(crate) fn explained(status: &Status) -> Status {
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, status.message(), details)
+}
+
+/// The status of an answer that is longer than answers may be.
+pub(crate) fn too_long(bytes: usize, bytes_max: usize) -> Status {
+    explained(&Status::out_of_range(format!(
+        "the answer has {bytes} bytes, more than the {bytes_max} of one answer"
+    )))
 }
 
 struct Parts {
