@@ -1,0 +1,207 @@
+//! One connection: HTTP/2 with every limit named, pings, a bound on saying nothing, a graceful end.
+//!
+//! Knows no service: what is asked goes to `hot` when it is a plain call of the hot method, and through `bridge` to the
+//! routes otherwise. A connection is any stream of bytes with a peer; who the peer is and how the bytes are protected
+//! was settled before. Invariants: (SPOKEN) a connection that asks nothing is closed within `first_request_ms`; (ALIVE)
+//! one whose peer answers no ping is closed within `keepalive_interval_ms + keepalive_timeout_ms`; (FLUSH-ONCE) all
+//! that came in with one read is answered before anything is written.
+
+mod bridge;
+mod hot;
+mod keepalive;
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::accept::Peer;
+use crate::config::Config;
+use crate::grpc::{Authorization, Guard};
+use hot::Hot;
+use keepalive::Keepalive;
+
+/// Requests taken up before the first of them is answered; more wait for the next round.
+const ROUND_MAX: usize = 256;
+
+/// What the connections of one thread share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    http2: Builder,
+    first_request: Duration,
+    keepalive_interval: Duration,
+    keepalive_timeout: Duration,
+    guard: Guard,
+    /// Locked between two waits and never across one, by one thread: the lock is always free.
+    hot: Mutex<Hot>,
+    draining: CancellationToken,
+}
+
+impl Site {
+    pub(crate) fn new(
+        config: &Config,
+        authorization: Authorization,
+        guard: Guard,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            http2: http2(config),
+            first_request: Duration::from_millis(config.first_request_ms),
+            keepalive_interval: Duration::from_millis(config.keepalive_interval_ms),
+            keepalive_timeout: Duration::from_millis(config.keepalive_timeout_ms),
+            hot: Mutex::new(Hot::new(config, authorization, guard.clone())),
+            guard,
+            draining,
+        }
+    }
+}
+
+/// HTTP/2 with every limit that its defaults leave open.
+fn http2(config: &Config) -> Builder {
+    let mut http2 = Builder::new();
+    http2
+        .max_concurrent_streams(config.streams_per_connection_max)
+        .max_local_error_reset_streams(Some(config.local_error_resets_max))
+        .max_pending_accept_reset_streams(config.pending_accept_resets_max)
+        .max_concurrent_reset_streams(RESET_STREAMS_KEPT)
+        .reset_stream_duration(RESET_STREAMS_KEPT_FOR)
+        .max_header_list_size(config.header_list_bytes_max)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .data_frame_budget(DATA_FRAME_BUDGET)
+        .initial_window_size(config.stream_window_bytes)
+        .initial_connection_window_size(config.connection_window_bytes);
+    http2
+}
+
+/// Reset streams that are remembered, so that a frame still on its way for one is no error.
+const RESET_STREAMS_KEPT: usize = 50;
+/// For how long.
+const RESET_STREAMS_KEPT_FOR: Duration = Duration::from_secs(1);
+/// Bytes of one frame that a peer may send: the smallest limit that HTTP/2 allows.
+const FRAME_BYTES_MAX: u32 = 16 << 10;
+/// Bytes of one stream's answer that are taken before the peer has room for them.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of bookkeeping for small DATA frames that are not read yet.
+const DATA_FRAME_BUDGET: usize = 128 << 10;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve<S>(stream: S, peer: Peer, site: Arc<Site>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let begun = sleep(site.first_request);
+    let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(stream));
+    let mut http2 = match site.draining.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(http2))) => http2,
+        // Not HTTP/2, too slow to become it, or too late.
+        _ => return,
+    };
+    let pings = http2.ping_pong();
+    let open = Open {
+        http2,
+        keepalive: Keepalive::new(pings, site.keepalive_interval, site.keepalive_timeout),
+        silence: Some(Box::pin(begun)),
+        closing: None,
+        draining: Some(Box::pin(site.draining.clone().cancelled_owned())),
+        round: Vec::new(),
+        peer,
+        site,
+    };
+    open.await;
+}
+
+/// A connection that speaks HTTP/2.
+struct Open<S> {
+    http2: h2::server::Connection<S, Bytes>,
+    keepalive: Keepalive,
+    /// Until the first request: ends when it is overdue.
+    silence: Option<Pin<Box<Sleep>>>,
+    /// After a silence: ends when the peer has had time to go by itself.
+    closing: Option<Pin<Box<Sleep>>>,
+    /// Until the drain.
+    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Requests of one read.
+    round: Vec<(Request<RecvStream>, SendResponse<Bytes>)>,
+    peer: Peer,
+    site: Arc<Site>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Open<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.poll_timers(context).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            let ended = this.poll_round(context);
+            if this.round.is_empty() {
+                return ended;
+            }
+            this.silence = None;
+            this.answer_round(context);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
+    /// Ready when the connection is to be dropped.
+    fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(draining) = &mut self.draining
+            && draining.as_mut().poll(context).is_ready()
+        {
+            self.draining = None;
+            self.http2.graceful_shutdown();
+        }
+        if let Some(silence) = &mut self.silence
+            && silence.as_mut().poll(context).is_ready()
+        {
+            self.silence = None;
+            self.closing = Some(Box::pin(sleep(self.site.keepalive_timeout)));
+            self.http2.graceful_shutdown();
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        self.keepalive.poll(context)
+    }
+
+    /// Reads and writes what can be, and collects requests. Ready when the connection is over.
+    fn poll_round(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.round.len() < ROUND_MAX {
+            match self.http2.poll_accept(context) {
+                Poll::Ready(Some(Ok(request))) => self.round.push(request),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, peer = %self.peer, "a connection ended with an error");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn answer_round(&mut self, context: &mut Context<'_>) {
+        let mut hot = self.site.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut round = hot.round(&self.peer);
+        for (request, respond) in self.round.drain(..) {
+            if let Err(other) = round.answer(request, respond, context) {
+                let (peer, guard) = (self.peer.clone(), self.site.guard.clone());
+                tokio::spawn(bridge::answer(other, peer, guard));
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Threads that serve connections, each with a runtime of its own.
+//!
+//! A connection stays with the worker that it was handed to, so nothing it does is shared with another thread or waits
+//! for one. Loading policies, telemetry and pages run elsewhere. Invariant (FEWEST): a connection goes to a worker that
+//! has fewest at that time.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accept::Detached;
+use crate::connection::{self, Site};
+use crate::tally::Tally;
+
+/// Threads of one worker for work that blocks: the compiling of simulations, which has a bound of its own.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+/// Where accepted connections go.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    workers: Arc<[Entrance]>,
+    tally: Arc<Tally>,
+}
+
+#[derive(Debug)]
+struct Entrance {
+    connections: mpsc::UnboundedSender<Handed>,
+    load: Arc<AtomicUsize>,
+}
+
+/// A connection on its way to a worker, with all that counts it.
+#[derive(Debug)]
+struct Handed {
+    socket: Detached,
+    counted: Counted,
+}
+
+/// Counts as long as it lives: against the limit, in the worker's load, among the open connections.
+#[derive(Debug)]
+struct Counted {
+    load: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.tally.connections.closed.add();
+    }
+}
+
+impl Door {
+    /// Gives a connection to the worker with the fewest.
+    pub(crate) fn hand_over(&self, socket: Detached, permit: OwnedSemaphorePermit) {
+        self.tally.connections.accepted.add();
+        let fewest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        let Some(worker) = fewest else { return };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted { load: Arc::clone(&worker.load), tally: Arc::clone(&self.tally), _permit: permit };
+        // The worker is gone only while the process ends; the connection is closed with what it was handed in.
+        let _ = worker.connections.send(Handed { socket, counted });
+    }
+
+    /// Where connections are counted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
+/// When the workers have to be done.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// Longest silence before the first byte.
+    pub(crate) first_byte: Duration,
+    /// Cuts what is still open.
+    pub(crate) cut: CancellationToken,
+}
+
+/// Starts `count` workers. Each ends when every door is gone and its last connection is closed, or with the cut.
+///
+/// # Errors
+/// When a thread or its runtime cannot be made.
+pub(crate) fn start(
+    count: usize,
+    ends: &Ends,
+    tally: &Arc<Tally>,
+    site: impl Fn() -> Site,
+) -> io::Result<(Door, Vec<oneshot::Receiver<()>>)> {
+    let (mut workers, mut endings) = (Vec::new(), Vec::new());
+    for number in 0..count.max(1) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .on_thread_start(yield_to_others)
+            .build()?;
+        let (connections, handed) = mpsc::unbounded_channel();
+        let (ended, ending) = oneshot::channel();
+        let (site, ends) = (Arc::new(site()), ends.clone());
+        thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            work(runtime, handed, &site, &ends);
+            // Nobody waits for a worker that was cut.
+            let _ = ended.send(());
+        })?;
+        workers.push(Entrance { connections, load: Arc::new(AtomicUsize::new(0)) });
+        endings.push(ending);
+    }
+    Ok((Door { workers: workers.into(), tally: Arc::clone(tally) }, endings))
+}
+
+/// Lets the threads that serve go first. For threads that only compile.
+pub(crate) fn yield_to_others() {
+    const NICENESS: i32 = 10;
+    // Without the right to do so compiling competes with serving, which is no reason not to compile.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+fn work(runtime: Runtime, mut handed: mpsc::UnboundedReceiver<Handed>, site: &Arc<Site>, ends: &Ends) {
+    runtime.block_on(ends.cut.run_until_cancelled(async {
+        let open = TaskTracker::new();
+        while let Some(Handed { socket, counted }) = handed.recv().await {
+            open.spawn(serve(socket, counted, Arc::clone(site), ends.first_byte));
+        }
+        open.close();
+        open.wait().await;
+    }));
+    runtime.shutdown_background();
+}
+
+async fn serve(socket: Detached, counted: Counted, site: Arc<Site>, first_byte: Duration) {
+    let Ok(socket) = socket.attach() else { return };
+    match timeout(first_byte, socket.first_byte()).await {
+        Ok(Ok(())) => {
+            let peer = socket.peer();
+            connection::serve(socket, peer, site).await;
+        }
+        // The peer has gone.
+        Ok(Err(_)) => {}
+        Err(_) => counted.tally.connections.silent.add(),
+    }
+}
