@@ -134,6 +134,12 @@ impl Shape {
         SHAPES.iter().find(|shape| shape.name == name).copied()
     }
 
+    /// The shape with so many questions.
+    #[must_use]
+    pub fn asked(self, questions: usize) -> Self {
+        Self { questions, ..self }
+    }
+
     /// Draws a world of this shape.
     #[must_use]
     pub fn world(&self, seed: u64) -> World {

@@ -1,0 +1,3 @@
+//! What the benches rely on, and what a decision may not do.
+
+mod allocation;
