@@ -2,12 +2,12 @@
 //!
 //! Binds nothing and reads no environment: listeners, store and configuration are arguments.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::Store;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,11 @@ use crate::accept::{Listeners, accept_loop};
 use crate::config::{Config, ConfigError};
 use crate::connection::Site;
 use crate::grpc::{Authorization, Guard, Health, Shared, routes};
+use crate::http::Pages;
+use crate::lifecycle::Lifecycle;
 use crate::tally::Tally;
 use crate::worker::Ends;
-use crate::{http, shutdown, worker};
+use crate::{clock, http, shutdown, worker};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,28 @@ pub async fn run(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, ServeError> {
+    let lifecycle = Lifecycle::new();
+    let stopping = async {
+        shutdown.await;
+        lifecycle.stop();
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        ended = run_until(config, store, listeners, lifecycle.clone()) => ended,
+        never = stopping => match never {},
+    }
+}
+
+/// The same, with every switch of [`Lifecycle`].
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    config: Config,
+    store: Store,
+    listeners: Listeners,
+    lifecycle: Lifecycle,
+) -> Result<Outcome, ServeError> {
     config.check()?;
     let (leaving, draining) = (CancellationToken::new(), CancellationToken::new());
     let config = Arc::new(config);
@@ -73,6 +97,7 @@ pub async fn run(
     })
     .map_err(ServeError::Workers)?;
 
+    let pages = Pages::new(shared.clone(), leaving.clone());
     let Listeners { grpc, http } = listeners;
     let connections = Arc::new(Semaphore::new(config.connections_max));
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
@@ -88,27 +113,47 @@ pub async fn run(
         }));
     }
     if let Some(listener) = http {
-        tasks.push(tokio::spawn(serve_http(listener, shared.clone(), leaving.clone())));
+        let serving = http::serve(listener, pages.clone().router(), config.http_limits(), draining.clone());
+        tasks.push(tokio::spawn(serving));
     }
 
-    let follow = {
-        let (health, generation) = (health.clone(), shared.store.subscribe());
-        async move { health.follow(generation).await }
-    };
-    let follower = tokio::spawn(follow);
-    shutdown.await;
-    follower.abort();
+    let attending = attend(&health, &shared, &pages, &lifecycle);
+    tokio::select! {
+        never = attending => match never {},
+        () = lifecycle.stopping() => {}
+    }
     leaving.cancel();
     health.drain().await;
     tracing::info!("draining");
-    tokio::time::sleep(Duration::from_millis(config.drain_delay_ms)).await;
-    draining.cancel();
-    let clean = shutdown::finish(tasks, Duration::from_millis(config.drain_ms)).await;
+    let drain = async {
+        tokio::time::sleep(Duration::from_millis(config.drain_delay_ms)).await;
+        draining.cancel();
+        shutdown::finish(tasks, Duration::from_millis(config.drain_ms)).await
+    };
+    let clean = tokio::select! {
+        clean = drain => clean,
+        () = lifecycle.cutting() => {
+            tracing::warn!("the drain is cut short");
+            false
+        }
+    };
     Ok(if clean { Outcome::Drained } else { Outcome::Cut })
 }
 
-async fn serve_http(listener: TcpListener, shared: Shared, leaving: CancellationToken) {
-    if let Err(error) = http::serve(listener, shared, leaving).await {
-        tracing::error!(%error, "the HTTP server ended");
-    }
+/// Everything that goes on beside the requests, until it is dropped.
+async fn attend(health: &Health, shared: &Shared, pages: &Pages, lifecycle: &Lifecycle) -> Infallible {
+    let (mut reloads, mut dumps) = (lifecycle.reloads(), lifecycle.dumps());
+    let rescans = async {
+        while reloads.changed().await.is_ok() {
+            shared.store.rescan();
+        }
+    };
+    let lines = async {
+        while dumps.changed().await.is_ok() {
+            tracing::info!(state = %pages.line(), "state of the process");
+        }
+    };
+    let health = health.follow(shared.store.subscribe_status(), shared.config.stale_max());
+    tokio::join!(health, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
+    std::future::pending().await
 }

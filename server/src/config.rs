@@ -7,7 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_store::{Limits, StateOptions, StoreOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::audit::{AuditFailure, AuditMode};
+use crate::http::HttpLimits;
+
+/// Room for a few of the largest records.
+const AUDIT_QUEUE_BYTES_MIN: usize = 1 << 20;
 
 /// How strict policies are loaded, as written in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,6 +46,22 @@ pub struct Config {
     pub load_mode: LoadModeName,
     /// Longest time between two looks at the policy directory. Default 5,000.
     pub poll_interval_ms: u64,
+    /// Takes an empty policy directory at the start for a policy set that allows nothing. Default false: it is a mistake.
+    pub allow_empty: bool,
+    /// Bytes of one policy file. Default 67,108,864, which is also the most.
+    pub policy_file_bytes_max: u64,
+    /// Bytes of all policy files together. Default 1,073,741,824.
+    pub policy_total_bytes_max: u64,
+    /// Policy files. Default 10,000.
+    pub policy_files_max: usize,
+    /// Folders between the policy directory and a file. Default 8.
+    pub policy_depth_max: usize,
+    /// How long a policy set that is not what the directory holds counts as ready; 0 is for ever. Default 0.
+    pub policy_stale_max_ms: u64,
+    /// Where the last good policy set is kept for a start with a directory that does not load. Default: nowhere.
+    pub state_directory: Option<PathBuf>,
+    /// How long a kept policy set that nothing confirms is good. Default 604,800,000, a week.
+    pub last_good_age_max_ms: u64,
 
     /// TCP address of the gRPC listener; port 0 is any free one, an empty text none. Default `127.0.0.1:8180`.
     pub listen: String,
@@ -53,6 +76,10 @@ pub struct Config {
     /// Serves gRPC reflection, v1 and v1alpha. Default true.
     pub reflection: bool,
 
+    /// Open connections of the HTTP listener. Default 64.
+    pub http_connections_max: usize,
+    /// Longest wait for a request on a connection of the HTTP listener. Default 5,000.
+    pub http_request_ms: u64,
     /// Open connections of all gRPC listeners together. Default 1,024.
     pub connections_max: usize,
     /// Longest wait for the first byte of a connection. Default 5,000.
@@ -98,6 +125,43 @@ pub struct Config {
     /// Compiled session policies kept for the next request that carries the same text. Default 1,024.
     pub session_policies_max: usize,
 
+    /// The audit file, or a named pipe; `-` is standard output. Default: none, and nothing is recorded.
+    pub audit_file: Option<PathBuf>,
+    /// When an answer waits for its record: `off`, `drop` (never), `block` (for room in the queue, up to
+    /// `audit_wait_ms`) or `sync` (until it is on the disk, up to `audit_sync_ms`). Default `block`.
+    pub audit_mode: AuditMode,
+    /// What becomes of an answer whose record could not be made as `audit_mode` promises: `allow` or `deny`. Default
+    /// `allow`: it goes out, and the loss is counted and told of in the file.
+    pub on_audit_failure: AuditFailure,
+    /// Records that may wait to be written. Default 10,000.
+    pub audit_queue_records_max: usize,
+    /// Bytes that may wait to be written. Default 16,777,216.
+    pub audit_queue_bytes_max: usize,
+    /// Longest wait for room in the queue. Default 20.
+    pub audit_wait_ms: u64,
+    /// Longest wait for the disk in mode `sync`. Default 1,000.
+    pub audit_sync_ms: u64,
+    /// One allow in this many is recorded, 0 is none; every deny is. Default 1.
+    pub audit_allow_one_in: u64,
+    /// Context keys that a record shows, as patterns with `*` between commas. Default `*`.
+    pub audit_context: String,
+    /// Further context keys, as such patterns, whose values a record hides. Default: none beside those whose name reads
+    /// like that of a secret.
+    pub audit_hide: String,
+    /// Follows the vendor of an action in a record's `eventSource`. Default `.amazonaws.com`.
+    pub audit_event_source_suffix: String,
+    /// Chains every record to the one before by its hash, so that `portcullis audit verify` finds a changed one. Default
+    /// false.
+    pub audit_chain: bool,
+    /// Size at which a new audit file is begun; 0 is never. Default 134,217,728.
+    pub audit_rotate_bytes: u64,
+    /// Age in seconds at which a new audit file is begun; 0 is never. Default 0.
+    pub audit_rotate_s: u64,
+    /// Old audit files that are kept; 0 is all. Default 16.
+    pub audit_files_max: u64,
+    /// Bytes of all old audit files that are kept; 0 is any. Default 2,147,483,648.
+    pub audit_total_bytes_max: u64,
+
     /// Time between turning unhealthy and refusing connections, for callers to notice. Default 0.
     pub drain_delay_ms: u64,
     /// Longest wait for open requests at the end. Default 10,000.
@@ -110,11 +174,21 @@ impl Default for Config {
             policy_directory: None,
             load_mode: LoadModeName::Lenient,
             poll_interval_ms: 5_000,
+            allow_empty: false,
+            policy_file_bytes_max: 64 << 20,
+            policy_total_bytes_max: 1 << 30,
+            policy_files_max: 10_000,
+            policy_depth_max: 8,
+            policy_stale_max_ms: 0,
+            state_directory: None,
+            last_good_age_max_ms: 7 * 24 * 3_600_000,
             listen: "127.0.0.1:8180".to_owned(),
             uds: None,
             http_listen: "127.0.0.1:8181".to_owned(),
             allow_plaintext_network: false,
             reflection: true,
+            http_connections_max: 64,
+            http_request_ms: 5_000,
             connections_max: 1_024,
             first_byte_ms: 5_000,
             first_request_ms: 10_000,
@@ -136,6 +210,22 @@ impl Default for Config {
             simulation_timeout_ms: 30_000,
             revision_wait_ms: 300_000,
             session_policies_max: 1_024,
+            audit_file: None,
+            audit_mode: AuditMode::Block,
+            on_audit_failure: AuditFailure::Allow,
+            audit_queue_records_max: 10_000,
+            audit_queue_bytes_max: 16 << 20,
+            audit_wait_ms: 20,
+            audit_sync_ms: 1_000,
+            audit_allow_one_in: 1,
+            audit_context: "*".to_owned(),
+            audit_hide: String::new(),
+            audit_event_source_suffix: ".amazonaws.com".to_owned(),
+            audit_chain: false,
+            audit_rotate_bytes: 128 << 20,
+            audit_rotate_s: 0,
+            audit_files_max: 16,
+            audit_total_bytes_max: 2 << 30,
             drain_delay_ms: 0,
             drain_ms: 10_000,
         }
@@ -177,6 +267,12 @@ impl Config {
             }
         };
         at_least_one("poll_interval_ms", self.poll_interval_ms);
+        at_least_one("policy_file_bytes_max", self.policy_file_bytes_max);
+        at_least_one("policy_total_bytes_max", self.policy_total_bytes_max);
+        at_least_one("policy_files_max", self.policy_files_max as u64);
+        at_least_one("last_good_age_max_ms", self.last_good_age_max_ms);
+        at_least_one("http_connections_max", self.http_connections_max as u64);
+        at_least_one("http_request_ms", self.http_request_ms);
         at_least_one("connections_max", self.connections_max as u64);
         at_least_one("first_byte_ms", self.first_byte_ms);
         at_least_one("first_request_ms", self.first_request_ms);
@@ -193,6 +289,8 @@ impl Config {
         at_least_one("simulations_max", self.simulations_max as u64);
         at_least_one("simulation_timeout_ms", self.simulation_timeout_ms);
         at_least_one("revision_wait_ms", self.revision_wait_ms);
+        at_least_one("audit_queue_records_max", self.audit_queue_records_max as u64);
+        at_least_one("audit_sync_ms", self.audit_sync_ms);
         if self.header_list_bytes_max < 1 << 10 {
             wrong.push("`header_list_bytes_max` must be at least 1024".to_owned());
         }
@@ -213,6 +311,7 @@ impl Config {
             wrong.push(format!("`worker_threads` must be at most {WORKER_THREADS_MAX}"));
         }
         self.check_addresses(&mut wrong);
+        self.check_audit(&mut wrong);
         if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Values(wrong)) }
     }
 
@@ -236,8 +335,61 @@ impl Config {
         }
     }
 
+    /// The store that this configuration asks for, on this directory.
+    #[must_use]
+    pub fn store_options(&self, directory: impl Into<PathBuf>) -> StoreOptions {
+        let state = self.state_directory.clone().map(|directory| {
+            let age_max = Duration::from_millis(self.last_good_age_max_ms);
+            StateOptions { directory, age_max }
+        });
+        let limits = Limits {
+            file_bytes: self.policy_file_bytes_max,
+            total_bytes: self.policy_total_bytes_max,
+            files: self.policy_files_max,
+            depth: self.policy_depth_max,
+            ..Limits::default()
+        };
+        StoreOptions {
+            load_mode: self.load_mode.into(),
+            poll_interval: Duration::from_millis(self.poll_interval_ms),
+            allow_empty: self.allow_empty,
+            limits,
+            state,
+            ..StoreOptions::new(directory)
+        }
+    }
+
+    pub(crate) fn http_limits(&self) -> HttpLimits {
+        let head = Duration::from_millis(self.http_request_ms);
+        // A scraper may keep its connection for many scrapes, and a slow reader may not keep it for ever.
+        HttpLimits { connections: self.http_connections_max, head, connection: head.saturating_mul(60) }
+    }
+
+    pub(crate) fn stale_max(&self) -> Option<Duration> {
+        (self.policy_stale_max_ms > 0).then(|| Duration::from_millis(self.policy_stale_max_ms))
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    fn check_audit(&self, wrong: &mut Vec<String>) {
+        if self.audit_queue_bytes_max < AUDIT_QUEUE_BYTES_MIN {
+            wrong.push(format!("`audit_queue_bytes_max` must be at least {AUDIT_QUEUE_BYTES_MIN}"));
+        }
+        let to_stdout = self.audit_file.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        match (&self.audit_file, self.audit_mode) {
+            (None, AuditMode::Sync) => {
+                wrong.push("`audit_mode` is `sync`, but `audit_file` is not set".to_owned());
+            }
+            (None, _) if self.on_audit_failure == AuditFailure::Deny => {
+                wrong.push("`on_audit_failure` is `deny`, but `audit_file` is not set".to_owned());
+            }
+            (Some(_), AuditMode::Sync) if to_stdout => {
+                wrong.push("`audit_mode` is `sync`, but standard output cannot be put on a disk".to_owned());
+            }
+            _ => {}
+        }
     }
 
     fn check_addresses(&self, wrong: &mut Vec<String>) {

@@ -1,92 +1,91 @@
-//! Health and status over HTTP, for probes and people.
+//! Health, status and metrics over HTTP, for probes, scrapers and people.
 //!
 //! Says nothing about principals or requests. Invariant: liveness does not depend on policies, readiness does.
 
-use std::future::Future;
+mod serve;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use portcullis_engine::{Counts, Diagnostic};
-use portcullis_store::{Rejection, Status};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::{Shared, instant};
+use crate::grpc::Shared;
+use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::readiness::Readiness;
+use crate::state;
 
-/// Diagnostics that one page shows; it says how many there are in all.
-const DIAGNOSTICS_MAX: usize = 100;
+pub(crate) use serve::{HttpLimits, serve};
 
+/// What the pages show.
 #[derive(Debug, Clone)]
-struct Pages {
+pub(crate) struct Pages {
     shared: Shared,
+    metrics: Arc<Metrics>,
     /// Set before the drain, so that a probe sees it while requests are still answered.
     leaving: CancellationToken,
+    stale_max: Option<Duration>,
 }
 
-/// Serves until `draining`.
-pub(crate) fn serve(
-    listener: TcpListener,
-    shared: Shared,
-    leaving: CancellationToken,
-) -> impl Future<Output = std::io::Result<()>> {
-    let draining = shared.draining.clone();
-    let pages = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/status", get(status))
-        .with_state(Pages { shared, leaving });
-    axum::serve(listener, pages).with_graceful_shutdown(draining.cancelled_owned()).into_future()
+impl Pages {
+    pub(crate) fn new(shared: Shared, leaving: CancellationToken) -> Self {
+        let (store, tally) = (shared.store.clone(), Arc::clone(&shared.tally));
+        let metrics = Arc::new(Metrics::new(store, tally, &shared.config));
+        let stale_max = shared.config.stale_max();
+        Self { shared, metrics, leaving, stale_max }
+    }
+
+    /// The routes of all pages.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
+            .fallback(|| async {
+                (StatusCode::NOT_FOUND, "the pages are /livez, /readyz, /status and /metrics\n")
+            })
+            .method_not_allowed_fallback(|| async {
+                (StatusCode::METHOD_NOT_ALLOWED, "the pages answer GET\n")
+            })
+            .with_state(self)
+    }
+
+    /// Whether callers should come.
+    pub(crate) fn readiness(&self) -> Readiness {
+        if self.leaving.is_cancelled() {
+            return Readiness::Draining;
+        }
+        Readiness::of(&self.shared.store.status(), self.stale_max)
+    }
+
+    /// The state as a line of the log has it.
+    pub(crate) fn line(&self) -> Value {
+        state::line(&self.shared, self.readiness())
+    }
 }
 
-async fn ready(State(pages): State<Pages>) -> (StatusCode, &'static str) {
-    if pages.leaving.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    match pages.shared.store.current() {
-        Some(_) => (StatusCode::OK, "ok\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "no policy set has been loaded yet\n"),
-    }
+async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
+    let readiness = pages.readiness();
+    let code = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{}\n", readiness.as_str()))
 }
 
 async fn status(State(pages): State<Pages>) -> Json<Value> {
-    let Status { generation, revision, loaded_at, counts, rejection, watching, scans, .. } =
-        pages.shared.store.status();
-    Json(json!({
-        "generation": generation,
-        "revision": revision.map(|revision| revision.to_string()),
-        "loaded_at": loaded_at.map(|at| instant(at).to_string()),
-        "counts": counts.map(counts_json),
-        "rejection": rejection.as_ref().map(rejection_json),
-        "watching": watching,
-        "scans": scans,
-        "answered": pages.shared.tally.counts(),
-    }))
+    Json(state::page(&pages.shared, pages.readiness()))
 }
 
-fn counts_json(counts: Counts) -> Value {
-    let Counts { users, groups, roles, policies, statements } = counts;
-    json!({
-        "users": users, "groups": groups, "roles": roles, "policies": policies, "statements": statements,
-    })
-}
-
-fn rejection_json(rejection: &Rejection) -> Value {
-    let Rejection { at, revision, diagnostics } = rejection;
-    json!({
-        "rejected_at": instant(*at).to_string(),
-        "revision": revision.to_string(),
-        "diagnostics_total": diagnostics.len(),
-        "diagnostics": diagnostics.iter().take(DIAGNOSTICS_MAX).map(diagnostic_json).collect::<Vec<_>>(),
-    })
-}
-
-fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
-    let Diagnostic { code, severity, file, position, message, help, .. } = diagnostic;
-    json!({
-        "code": code.as_str(), "severity": severity.as_str(), "file": file, "line": position.line,
-        "column": position.column, "message": message, "help": help,
-    })
+async fn metrics(State(pages): State<Pages>) -> Response {
+    match pages.metrics.render() {
+        Ok(page) => ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }

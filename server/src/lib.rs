@@ -7,15 +7,22 @@
 
 pub mod accept;
 pub mod app;
+pub mod audit;
+mod clock;
 pub mod config;
 mod connection;
 mod grpc;
 mod http;
+pub mod lifecycle;
 mod metrics;
+mod readiness;
 mod shutdown;
+mod state;
 mod tally;
 mod worker;
 
 pub use accept::{BindError, Listeners};
-pub use app::{Outcome, ServeError, run};
+pub use app::{Outcome, ServeError, run, run_until};
 pub use config::{Config, ConfigError, LoadModeName};
+pub use lifecycle::Lifecycle;
+pub use worker::background_runtime;

@@ -11,12 +11,14 @@ mod requests;
 
 use std::fmt::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_store::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};
 use prometheus_client::registry::Registry;
 
+use crate::config::Config;
 use crate::tally::Tally;
 use family::Families;
 
@@ -30,9 +32,14 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Store, tally: Arc<Tally>, connections_max: usize) -> Self {
+    pub(crate) fn new(store: Store, tally: Arc<Tally>, config: &Config) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Reading { store, tally, connections_max }));
+        registry.register_collector(Box::new(Reading {
+            store,
+            tally,
+            connections_max: config.connections_max,
+            stale_max: config.stale_max(),
+        }));
         Self { registry }
     }
 
@@ -52,13 +59,14 @@ struct Reading {
     store: Store,
     tally: Arc<Tally>,
     connections_max: usize,
+    stale_max: Option<Duration>,
 }
 
 impl Collector for Reading {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut families = Families::new(encoder);
         requests::write(&mut families, &self.tally, self.connections_max)?;
-        policies::write(&mut families, &self.store.status())?;
+        policies::write(&mut families, &self.store.status(), self.stale_max)?;
         process::write(&mut families, &self.tally)
     }
 }

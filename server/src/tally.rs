@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use portcullis_engine::{Layer, Reason};
 use tonic::Code;
 
-pub(crate) use histogram::{ENGINE_BUCKETS, Histogram};
+pub(crate) use histogram::Histogram;
 use stripe::Striped;
 
 /// One decision in this many is timed: reading the clock twice costs more than counting does.

@@ -3,9 +3,11 @@
 //! The state is tonic-health's; this decides when it changes and lets no watcher hold the end of the process.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use portcullis_proto::v1::authorization_service_server::AuthorizationServiceServer;
 use portcullis_proto::v1::policy_set_service_server::PolicySetServiceServer;
+use portcullis_store::Status as StoreStatus;
 use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use super::authorization::Authorization;
 use super::policy_set::PolicySets;
 use super::status::explained;
+use crate::readiness::{Readiness, until_stale};
 use crate::shutdown::UntilDrain;
 
 const OVERALL: &str = "";
@@ -38,11 +41,33 @@ impl Health {
         health
     }
 
-    /// Serving as soon as there is a generation.
-    pub(crate) async fn follow(&self, mut generation: watch::Receiver<u64>) {
-        // An error means that the store is gone; then nothing changes any more.
-        if generation.wait_for(|generation| *generation > 0).await.is_ok() {
-            self.report(ServingStatus::Serving).await;
+    /// Serving whenever there is a policy set that is not too stale.
+    pub(crate) async fn follow(
+        &self,
+        mut statuses: watch::Receiver<StoreStatus>,
+        stale_max: Option<Duration>,
+    ) {
+        let mut told = false;
+        loop {
+            let (ready, until_stale) = {
+                let status = statuses.borrow_and_update();
+                (Readiness::of(&status, stale_max).is_ready(), until_stale(&status, stale_max))
+            };
+            if ready != told {
+                self.report(if ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+                told = ready;
+            }
+            let stale = async {
+                match until_stale.filter(|_| ready) {
+                    Some(left) => tokio::time::sleep(left).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // An error means that the store is gone; then nothing changes any more.
+                changed = statuses.changed() => if changed.is_err() { return },
+                () = stale => {}
+            }
         }
     }
 

@@ -47,11 +47,6 @@ impl<'e> Families<'e> {
         metric.encode_family(&labels)?.encode_gauge(&1_u64)
     }
 
-    /// A gauge with one value for each of its labels.
-    pub(super) fn gauges<'a>(&'a mut self, name: &'a str, help: &str) -> Result<Gauges<'a>, Error> {
-        Ok(Gauges(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?))
-    }
-
     /// A histogram from its sum, its count and each bucket's upper bound with its own count.
     pub(super) fn histogram(
         &mut self,
@@ -70,14 +65,5 @@ pub(super) struct Counters<'e>(MetricEncoder<'e>);
 impl Counters<'_> {
     pub(super) fn value(&mut self, labels: &Labels<'_>, value: u64) -> Result<(), Error> {
         self.0.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
-    }
-}
-
-/// A gauge family being written.
-pub(super) struct Gauges<'e>(MetricEncoder<'e>);
-
-impl Gauges<'_> {
-    pub(super) fn value(&mut self, labels: &Labels<'_>, value: f64) -> Result<(), Error> {
-        self.0.encode_family(&labels)?.encode_gauge(&value)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds in nanoseconds: from the time of an index lookup to that of a request that spends its whole budget.
-pub(crate) const ENGINE_BUCKETS: [u64; 16] = [
+const ENGINE_BUCKETS: [u64; 16] = [
     250,
     500,
     1_000,

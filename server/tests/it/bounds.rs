@@ -107,7 +107,7 @@ async fn the_unix_socket_answers_and_goes_with_the_server() {
 
 #[tokio::test]
 async fn the_drain_turns_unhealthy_ends_streams_and_answers_what_came_before() {
-    let mut sidecar = Sidecar::configured(Some(POLICIES), |config| config.drain_delay_ms = 300).await;
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.drain_delay_ms = 300).await;
     let request = HealthCheckRequest { service: String::new() };
     let mut health = HealthClient::new(sidecar.channel.clone()).watch(request).await.unwrap().into_inner();
     let mut serving = async || health.next().await.map(|status| status.unwrap().status());

@@ -7,12 +7,11 @@ use std::time::Duration;
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
 use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
-use portcullis_server::{Config, Listeners, Outcome, ServeError};
+use portcullis_server::{Config, Lifecycle, Listeners, Outcome, ServeError};
 use portcullis_store::{Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -46,7 +45,7 @@ pub(crate) struct Sidecar {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) channel: Channel,
-    stop: Option<oneshot::Sender<()>>,
+    pub(crate) lifecycle: Lifecycle,
     running: JoinHandle<Result<Outcome, ServeError>>,
 }
 
@@ -75,16 +74,14 @@ impl Sidecar {
         let options = StoreOptions {
             poll_interval: Duration::from_millis(50),
             settle: Duration::from_millis(5),
-            ..StoreOptions::new(directory.path())
+            ..config.store_options(directory.path())
         };
         let store = Store::open(options);
-        let (stop, stopped) = oneshot::channel();
-        let served = portcullis_server::run(config, store.clone(), listeners, async move {
-            let _ = stopped.await;
-        });
+        let lifecycle = Lifecycle::new();
+        let served = portcullis_server::run_until(config, store.clone(), listeners, lifecycle.clone());
         let running = tokio::spawn(served);
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
-        let sidecar = Self { directory, store, grpc, http, channel, stop: Some(stop), running };
+        let sidecar = Self { directory, store, grpc, http, channel, lifecycle, running };
         if policies.is_some() {
             sidecar.loaded(1).await;
         }
@@ -130,13 +127,13 @@ impl Sidecar {
 
     /// Begins the end and waits for it.
     pub(crate) async fn stop(mut self) -> Outcome {
-        self.stop.take().unwrap().send(()).unwrap();
+        self.lifecycle.stop();
         tokio::time::timeout(SOON, &mut self.running).await.expect("the server ends").unwrap().unwrap()
     }
 
     /// Begins the end and does not wait.
-    pub(crate) fn begin_stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+    pub(crate) fn begin_stop(&self) {
+        self.lifecycle.stop();
     }
 
     pub(crate) async fn ended(mut self) -> Outcome {

@@ -1,0 +1,116 @@
+//! The state of the process as one JSON value: for the status page, and for a line of the log on demand.
+//!
+//! Says nothing about principals, requests or credentials. Texts of diagnostics quote policy files, which callers of the
+//! page may see anyway; the line of the log leaves them out.
+
+use portcullis_engine::{Counts, Diagnostic};
+use portcullis_store::{Keeping, Origin, Rejection, Reloads, Status};
+use serde_json::{Value, json};
+
+use crate::grpc::{Shared, instant};
+use crate::readiness::Readiness;
+
+/// Diagnostics that one page shows; it says how many there are in all.
+const DIAGNOSTICS_MAX: usize = 100;
+
+/// Everything, for the page.
+pub(crate) fn page(shared: &Shared, readiness: Readiness) -> Value {
+    let status = shared.store.status();
+    let rejection = status.rejection.as_ref().map(|rejection| rejection_json(rejection, DIAGNOSTICS_MAX));
+    value(shared, &status, readiness, rejection)
+}
+
+/// Everything but texts that come from files, for the log.
+pub(crate) fn line(shared: &Shared, readiness: Readiness) -> Value {
+    let status = shared.store.status();
+    let rejection = status.rejection.as_ref().map(|rejection| rejection_json(rejection, 0));
+    value(shared, &status, readiness, rejection)
+}
+
+fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Option<Value>) -> Value {
+    let Status {
+        generation,
+        revision,
+        loaded_at,
+        counts,
+        rejection: _,
+        watching,
+        scans,
+        origin,
+        stale_since: _,
+        keeping,
+        reloads,
+    } = status;
+    let connections = &shared.tally.connections;
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "readiness": readiness.as_str(),
+        "degraded": status.is_degraded(),
+        "generation": generation,
+        "revision": revision.map(|revision| revision.to_string()),
+        "loaded_at": loaded_at.map(|at| instant(at).to_string()),
+        "origin": origin_json(origin),
+        "stale_seconds": status.stale().as_secs(),
+        "counts": counts.map(counts_json),
+        "rejection": rejection,
+        "watching": watching,
+        "scans": scans,
+        "reloads": reloads_json(reloads),
+        "last_good": keeping_word(*keeping),
+        "answered": shared.tally.counts(),
+        "requests_in_flight": shared.tally.in_flight(),
+        "connections": {
+            "accepted": connections.accepted.value(),
+            "open": connections.accepted.value().saturating_sub(connections.closed.value()),
+            "silent": connections.silent.value(),
+        },
+    })
+}
+
+fn origin_json(origin: &Origin) -> Value {
+    match origin {
+        Origin::Directory => json!("policy directory"),
+        Origin::LastGood { saved_at } => json!(format!("last good of {}", instant(*saved_at))),
+    }
+}
+
+pub(crate) fn keeping_word(keeping: Keeping) -> &'static str {
+    match keeping {
+        Keeping::Off => "off",
+        Keeping::Healthy => "kept",
+        Keeping::Failing => "failing",
+    }
+}
+
+fn reloads_json(reloads: &Reloads) -> Value {
+    let Reloads { published, rejected, restored, slow_steps, restarts, interrupted } = reloads;
+    json!({
+        "published": published, "rejected": rejected, "restored": restored, "slow_steps": slow_steps,
+        "restarts": restarts, "interrupted": interrupted,
+    })
+}
+
+fn counts_json(counts: Counts) -> Value {
+    let Counts { users, groups, roles, policies, statements } = counts;
+    json!({
+        "users": users, "groups": groups, "roles": roles, "policies": policies, "statements": statements,
+    })
+}
+
+fn rejection_json(rejection: &Rejection, shown: usize) -> Value {
+    let Rejection { at, revision, diagnostics } = rejection;
+    json!({
+        "rejected_at": instant(*at).to_string(),
+        "revision": revision.to_string(),
+        "diagnostics_total": diagnostics.len(),
+        "diagnostics": diagnostics.iter().take(shown).map(diagnostic_json).collect::<Vec<_>>(),
+    })
+}
+
+fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+    let Diagnostic { code, severity, file, position, message, help, .. } = diagnostic;
+    json!({
+        "code": code.as_str(), "severity": severity.as_str(), "file": file, "line": position.line,
+        "column": position.column, "message": message, "help": help,
+    })
+}
