@@ -13,6 +13,7 @@ pub mod question;
 mod read;
 pub mod scan;
 pub mod statement;
+pub mod wire;
 
 use std::ffi::OsStr;
 use std::path::Path;

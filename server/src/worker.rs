@@ -116,8 +116,17 @@ pub(crate) fn start(
     Ok((Door { workers: workers.into(), tally: Arc::clone(tally) }, endings))
 }
 
+/// The runtime for everything but serving connections: accepting, loading policies, pages, telemetry. The calling thread
+/// runs it; what blocks runs on threads that let those that serve go first.
+///
+/// # Errors
+/// When the system refuses its means.
+pub fn background_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().on_thread_start(yield_to_others).build()
+}
+
 /// Lets the threads that serve go first. For threads that only compile.
-pub(crate) fn yield_to_others() {
+fn yield_to_others() {
     const NICENESS: i32 = 10;
     // Without the right to do so compiling competes with serving, which is no reason not to compile.
     let _ = rustix::process::setpriority_process(None, NICENESS);

@@ -22,7 +22,7 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
         return Err(usage("no policy directory: give DIR or set policy_directory"));
     };
     start_log(&configuration.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = portcullis_server::background_runtime()?;
     runtime.block_on(serve_directory(configuration.server, directory, serve.output))
 }
 

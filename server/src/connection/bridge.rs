@@ -17,7 +17,7 @@ use tonic::codegen::Service;
 use crate::accept::Peer;
 use crate::grpc::Guard;
 
-/// A request, with what has been read of its body.
+/// A request, with what has been read of its body and is still part of the window.
 pub(super) struct Unanswered {
     pub(super) request: Request<RecvStream>,
     pub(super) read: Bytes,
@@ -100,6 +100,15 @@ struct RequestBody {
     stream: RecvStream,
 }
 
+impl RequestBody {
+    /// Bytes that leave the window of the stream, so that the peer may send more.
+    fn taken(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        // The error says that the stream is closed, and then there is no window to open.
+        let _ = self.stream.flow_control().release_capacity(bytes.len());
+        Frame::data(bytes)
+    }
+}
+
 impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = h2::Error;
@@ -110,14 +119,10 @@ impl http_body::Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.read.is_empty() {
             let read = std::mem::take(&mut self.read);
-            return Poll::Ready(Some(Ok(Frame::data(read))));
+            return Poll::Ready(Some(Ok(self.taken(read))));
         }
         match ready!(self.stream.poll_data(context)) {
-            Some(Ok(bytes)) => {
-                // The error says that the stream is closed, and then there is no window to open.
-                let _ = self.stream.flow_control().release_capacity(bytes.len());
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
+            Some(Ok(bytes)) => Poll::Ready(Some(Ok(self.taken(bytes)))),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => {
                 let trailers: Option<HeaderMap> = ready!(self.stream.poll_trailers(context))?;

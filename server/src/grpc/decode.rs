@@ -12,7 +12,7 @@ use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionP
 use portcullis_proto::v1;
 
 pub(crate) use self::message::{BatchMessage, Message};
-use self::message::{Context, Value};
+use self::message::{Context, SessionMessage, Value};
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 
@@ -39,7 +39,7 @@ pub(crate) struct Question<'m> {
 struct QuestionSession<'m> {
     policies: Option<Arc<SessionPolicies>>,
     policy_arns: &'m [String],
-    tags: Vec<(&'m str, &'m str)>,
+    tags: &'m [(&'m str, &'m str)],
     issued_at: Option<Instant>,
     mfa_authenticated_at: Option<Instant>,
     source_identity: Option<&'m str>,
@@ -69,7 +69,7 @@ pub(crate) fn authorize<'m>(
         resource,
         resource_account: present(resource_account),
         context: decode_context(context, &mut wrong),
-        session: session.as_deref().map(|session| decode_session(session, policies, &mut wrong)),
+        session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
     };
     let wishes = Wishes { min_generation: *min_generation, detail };
     if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refusal::Malformed(wrong)) }
@@ -114,8 +114,8 @@ pub(crate) fn item<'m>(
         resource_account: present(resource_account),
         context: inherited.chain(context).filter_map(|(key, value)| entry(key, value, &mut wrong)).collect(),
         session: session
-            .as_deref()
-            .or(batch.session.as_deref())
+            .as_ref()
+            .or(batch.session.as_ref())
             .map(|session| decode_session(session, policies, &mut wrong)),
     };
     if wrong.is_empty() { Ok(question) } else { Err(Refusal::Malformed(wrong)) }
@@ -217,11 +217,11 @@ fn entry<'m>(
 }
 
 fn decode_session<'m>(
-    message: &'m v1::Session,
+    message: &'m SessionMessage<'_>,
     cache: &SessionPolicyCache,
     wrong: &mut Vec<Violation>,
 ) -> QuestionSession<'m> {
-    let v1::Session {
+    let SessionMessage {
         policies,
         policy_arns,
         tags,
@@ -234,7 +234,7 @@ fn decode_session<'m>(
     } = message;
     // Whether a tag passes on matters to the next session, not to a decision in this one.
     for key in transitive_tag_keys {
-        if !tags.keys().any(|tag| tag.eq_ignore_ascii_case(key)) {
+        if !tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(key)) {
             let description = format!("`{key}` is not the key of a session tag");
             wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
         }
@@ -254,7 +254,7 @@ fn decode_session<'m>(
     QuestionSession {
         policies,
         policy_arns,
-        tags: tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        tags,
         issued_at,
         mfa_authenticated_at,
         source_identity: present(source_identity),

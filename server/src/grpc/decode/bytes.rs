@@ -6,10 +6,9 @@
 
 use std::borrow::Cow;
 
-use portcullis_proto::v1;
-use prost::Message as _;
+use prost_types::Timestamp;
 
-use super::message::{BatchMessage, Context, Message, Value};
+use super::message::{BatchMessage, Message, SessionMessage, Value};
 
 /// Not read here; it may still be a good message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +109,51 @@ impl<'m> Message<'m> {
     }
 }
 
-fn merge_session(session: &mut Option<Cow<'_, v1::Session>>, bytes: &[u8]) -> Read<()> {
-    session.get_or_insert_default().to_mut().merge(bytes).map_err(|_| Unread)
+fn merge_session<'m>(session: &mut Option<SessionMessage<'m>>, bytes: &'m [u8]) -> Read<()> {
+    let session = session.get_or_insert_default();
+    let mut reader = Reader(bytes);
+    while let Some((number, wire)) = reader.field()? {
+        match number {
+            1 => session.policies.to_mut().push(reader.text(wire)?.to_owned()),
+            2 => session.policy_arns.to_mut().push(reader.text(wire)?.to_owned()),
+            3 => session.tags.push(tag(reader.bytes(wire)?)?),
+            4 => session.transitive_tag_keys.push(reader.text(wire)?),
+            5 => merge_time(&mut session.issued_at, reader.bytes(wire)?)?,
+            6 => merge_time(&mut session.mfa_authenticated_at, reader.bytes(wire)?)?,
+            7 => session.source_identity = reader.text(wire)?,
+            8 => session.federated_provider = reader.text(wire)?,
+            9 => session.issuer = reader.text(wire)?,
+            _ => reader.skip(wire)?,
+        }
+    }
+    settle(&mut session.tags);
+    Ok(())
+}
+
+fn tag(bytes: &[u8]) -> Read<(&str, &str)> {
+    let (mut key, mut value) = ("", "");
+    let mut reader = Reader(bytes);
+    while let Some((number, wire)) = reader.field()? {
+        match number {
+            1 => key = reader.text(wire)?,
+            2 => value = reader.text(wire)?,
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok((key, value))
+}
+
+fn merge_time(time: &mut Option<Timestamp>, bytes: &[u8]) -> Read<()> {
+    let time = time.get_or_insert_default();
+    let mut reader = Reader(bytes);
+    while let Some((number, wire)) = reader.field()? {
+        match number {
+            1 => time.seconds = reader.number(wire)? as i64,
+            2 => time.nanos = reader.number(wire)? as i32,
+            _ => reader.skip(wire)?,
+        }
+    }
+    Ok(())
 }
 
 fn entry(bytes: &[u8]) -> Read<(&str, Value<'_>)> {
@@ -163,12 +205,12 @@ fn texts(bytes: &[u8]) -> Read<Vec<String>> {
 }
 
 /// What a map makes of its entries: sorted, and of two with one key the later.
-fn settle(context: &mut Context<'_>) {
-    if context.is_sorted_by(|one, next| one.0 < next.0) {
+fn settle<T>(entries: &mut Vec<(&str, T)>) {
+    if entries.is_sorted_by(|one, next| one.0 < next.0) {
         return;
     }
-    context.sort_by(|one, other| one.0.cmp(other.0));
-    context.dedup_by(|later, kept| {
+    entries.sort_by(|one, other| one.0.cmp(other.0));
+    entries.dedup_by(|later, kept| {
         let same = later.0 == kept.0;
         if same {
             std::mem::swap(later, kept);

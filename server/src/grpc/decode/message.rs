@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use portcullis_proto::v1;
+use prost_types::Timestamp;
 
 /// An AuthorizeRequest, or one item of a batch with the last two fields at their defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,7 +18,7 @@ pub(crate) struct Message<'m> {
     pub(crate) resource_account: &'m str,
     /// Sorted by key, each key once.
     pub(crate) context: Context<'m>,
-    pub(crate) session: Option<Cow<'m, v1::Session>>,
+    pub(crate) session: Option<SessionMessage<'m>>,
     pub(crate) min_generation: u64,
     pub(crate) detail: i32,
 }
@@ -36,11 +37,26 @@ pub(crate) enum Value<'m> {
     Number(&'m str),
 }
 
+/// What is known about temporary credentials.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SessionMessage<'m> {
+    pub(crate) policies: Cow<'m, [String]>,
+    pub(crate) policy_arns: Cow<'m, [String]>,
+    /// Sorted by key, each key once.
+    pub(crate) tags: Vec<(&'m str, &'m str)>,
+    pub(crate) transitive_tag_keys: Vec<&'m str>,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) mfa_authenticated_at: Option<Timestamp>,
+    pub(crate) source_identity: &'m str,
+    pub(crate) federated_provider: &'m str,
+    pub(crate) issuer: &'m str,
+}
+
 /// What stands beside the items of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct BatchMessage<'m> {
     pub(crate) principal: &'m str,
-    pub(crate) session: Option<Cow<'m, v1::Session>>,
+    pub(crate) session: Option<SessionMessage<'m>>,
     /// Sorted by key, each key once.
     pub(crate) context: Context<'m>,
     pub(crate) items: Vec<Message<'m>>,
@@ -66,7 +82,7 @@ impl<'m> From<&'m v1::AuthorizeRequest> for Message<'m> {
             resource,
             resource_account,
             context: borrowed(context),
-            session: session.as_ref().map(Cow::Borrowed),
+            session: session.as_ref().map(SessionMessage::from),
             min_generation: *min_generation,
             detail: *detail,
         }
@@ -83,7 +99,7 @@ impl<'m> From<&'m v1::BatchAuthorizeItem> for Message<'m> {
             resource,
             resource_account,
             context: borrowed(context),
-            session: session.as_ref().map(Cow::Borrowed),
+            session: session.as_ref().map(SessionMessage::from),
             min_generation: 0,
             detail: 0,
         }
@@ -96,11 +112,38 @@ impl<'m> From<&'m v1::BatchAuthorizeRequest> for BatchMessage<'m> {
             message;
         Self {
             principal,
-            session: session.as_ref().map(Cow::Borrowed),
+            session: session.as_ref().map(SessionMessage::from),
             context: borrowed(context),
             items: items.iter().map(Message::from).collect(),
             min_generation: *min_generation,
             detail: *detail,
+        }
+    }
+}
+
+impl<'m> From<&'m v1::Session> for SessionMessage<'m> {
+    fn from(message: &'m v1::Session) -> Self {
+        let v1::Session {
+            policies,
+            policy_arns,
+            tags,
+            transitive_tag_keys,
+            issued_at,
+            mfa_authenticated_at,
+            source_identity,
+            federated_provider,
+            issuer,
+        } = message;
+        Self {
+            policies: Cow::Borrowed(policies),
+            policy_arns: Cow::Borrowed(policy_arns),
+            tags: tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            transitive_tag_keys: transitive_tag_keys.iter().map(String::as_str).collect(),
+            issued_at: *issued_at,
+            mfa_authenticated_at: *mfa_authenticated_at,
+            source_identity,
+            federated_provider,
+            issuer,
         }
     }
 }
