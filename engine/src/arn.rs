@@ -1,5 +1,9 @@
 //! Amazon Resource Names: six components, split at the first five colons (semantics.md M-12).
 
+use std::ops::ControlFlow;
+
+use crate::word::{equal, first, visit_words};
+
 /// A borrowed ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arn<'a> {
@@ -15,9 +19,24 @@ pub(crate) struct Arn<'a> {
 impl<'a> Arn<'a> {
     /// Six components, the first of them `arn`.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut colons = memchr::memchr_iter(b':', text.as_bytes());
-        let (scheme, partition, service) = (colons.next()?, colons.next()?, colons.next()?);
-        let (region, account) = (colons.next()?, colons.next()?);
+        let mut colons = [0_usize; 5];
+        let mut count = 0;
+        let mut base = 0;
+        let _ = visit_words(text.as_bytes(), |word| {
+            let mut found = equal(word, b':');
+            while found != 0 {
+                let Some(colon) = colons.get_mut(count) else { return ControlFlow::Break(()) };
+                *colon = base + first(found);
+                found &= found - 1;
+                count += 1;
+            }
+            base += 8;
+            if count < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if count < colons.len() {
+            return None;
+        }
+        let [scheme, partition, service, region, account] = colons;
         if !text.get(..scheme)?.eq_ignore_ascii_case("arn") {
             return None;
         }
@@ -46,5 +65,6 @@ pub(crate) fn is_aws_partition(partition: &str) -> bool {
 
 /// The last path element of an ARN's resource part: the name.
 pub(crate) fn name_of(resource: &str) -> &str {
-    resource.rsplit('/').next().unwrap_or(resource)
+    let start = memchr::memrchr(b'/', resource.as_bytes()).map_or(0, |slash| slash + 1);
+    resource.get(start..).unwrap_or(resource)
 }

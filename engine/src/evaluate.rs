@@ -11,8 +11,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use smallvec::SmallVec;
 
 use crate::compile::action::ActionIds;
-use crate::compile::index::{Anchors, Candidate, WHOLE_ELEMENT};
-use crate::compile::pool::{Actions, NO_PREFIX, Pool, ResourcePattern, Resources, Statement};
+use crate::compile::index::{Candidate, ResourceStart, WHOLE_ELEMENT};
+use crate::compile::pool::{Actions, Pool, ResourcePattern, Resources, Statement};
 use crate::compile::resources::ResourceEntry;
 use crate::compile::{Identity, PolicySet};
 use crate::limit;
@@ -38,9 +38,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) resource_identity: Option<&'a Identity>,
     /// Whether the resource policy in question is a trust policy.
     pub(crate) is_trust: bool,
-    /// How the resource may start in a pattern that matches it.
-    pub(crate) anchors: Anchors,
-    /// What the action and the resource are in the pool of the policy set.
+    pub(crate) resource_start: ResourceStart<'a>,
+    /// What the action is in the pool of the policy set.
     pub(crate) terms: Terms<'a>,
     /// The same in the pool of the inline session policies.
     pub(crate) session_terms: Option<Terms<'a>>,
@@ -49,27 +48,18 @@ pub(crate) struct Evaluation<'a> {
     texts: facts::Texts,
 }
 
-/// The parts of a request as ids of one pool.
+/// What a request is in terms of one pool.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) pool: &'a Pool,
     /// The action patterns that the action matches.
     pub(crate) actions: ActionIds<'a>,
-    /// The prefix of the resource.
-    prefix: u32,
 }
 
 impl<'a> Terms<'a> {
     fn of(request: &Request<'_>, pool: &'a Pool, steps: &Cell<u32>) -> Self {
-        let prefix = match &request.target {
-            Target::Arn { folded_prefix, .. } => pool.prefix(folded_prefix),
-            Target::None => NO_PREFIX,
-        };
-        Self {
-            pool,
-            actions: pool.action_table.matching(&request.action, request.vendor_length, steps),
-            prefix,
-        }
+        let Request { action, action_hash, vendor_length, .. } = request;
+        Self { pool, actions: pool.action_table.matching(action, *action_hash, *vendor_length, steps) }
     }
 }
 
@@ -130,9 +120,9 @@ impl<'a> Evaluation<'a> {
         let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
         let policies = session.and_then(|session| session.policies);
         let mut evaluation = Self {
-            anchors: match &request.target {
-                Target::Arn { arn, .. } => Anchors::of(arn.resource),
-                Target::None => Anchors::of(""),
+            resource_start: match &request.target {
+                Target::Arn { arn, .. } => ResourceStart::of(arn.resource),
+                Target::None => ResourceStart::of(""),
             },
             terms: Terms::of(request, &set.pool, &steps),
             session_terms: policies.map(|policies| Terms::of(request, &policies.pool, &steps)),
@@ -281,10 +271,10 @@ impl<'a> Evaluation<'a> {
     }
 
     fn prefix_matches(&self, prefix: u32, folded_prefix: &str, terms: &Terms<'a>) -> bool {
-        if prefix == terms.prefix {
+        let Some(prefix) = terms.pool.prefixes.get(prefix as usize) else { return false };
+        if *prefix.text == *folded_prefix {
             return true;
         }
-        let Some(prefix) = terms.pool.prefixes.get(prefix as usize) else { return false };
         let Some(segments) = &prefix.segments else { return false };
         let variables = Variables { evaluation: self, pool: terms.pool };
         let mut pairs = segments.iter().zip(folded_prefix.split(':'));

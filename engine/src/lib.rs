@@ -18,6 +18,7 @@ mod load;
 mod pattern;
 pub mod policy;
 pub mod request;
+mod word;
 
 pub use compile::{Counts, PolicySet, PolicySetBuilder, SessionPolicies};
 pub use condition::value::Instant;

@@ -15,7 +15,8 @@ use crate::arn::Arn;
 use crate::compile::SessionPolicies;
 use crate::condition::key;
 use crate::condition::value::Instant;
-pub(crate) use fold::{Folded, fold, hash, hash_folded};
+use crate::word::equals_folded;
+pub(crate) use fold::{Folded, fold};
 pub(crate) use principal::Principal;
 
 /// A context value as the caller sends it.
@@ -115,10 +116,9 @@ pub(crate) enum Read {
     Address(IpAddr),
 }
 
-/// A context entry, found by the hash of its key in lower case.
+/// A context entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
-    pub(crate) hash: u64,
     /// As sent.
     pub(crate) key: &'a str,
     pub(crate) value: Value<'a>,
@@ -133,9 +133,8 @@ pub(crate) enum Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Room for `count` entries.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        if count <= 8 { Self::Few(ArrayVec::new()) } else { Self::Many(Vec::with_capacity(count)) }
+    pub(crate) fn new() -> Self {
+        Self::Few(ArrayVec::new())
     }
 
     pub(crate) fn push(&mut self, entry: Entry<'a>) {
@@ -153,12 +152,15 @@ impl<'a> Entries<'a> {
 
     /// The entry under a key in lower case.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, folded: &str) -> Option<&Entry<'a>> {
-        let entries: &[Entry<'a>] = match self {
+    pub(crate) fn find(&self, folded: &str) -> Option<&Entry<'a>> {
+        self.as_slice().iter().find(|entry| equals_folded(entry.key, folded))
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Entry<'a>] {
+        match self {
             Self::Few(entries) => entries,
             Self::Many(entries) => entries,
-        };
-        entries.iter().find(|entry| entry.hash == hash && entry.key.eq_ignore_ascii_case(folded))
+        }
     }
 }
 
@@ -178,6 +180,7 @@ pub struct Request<'a> {
     pub(crate) principal: Principal<'a>,
     /// `vendor:name` in lower case.
     pub(crate) action: Folded<'a>,
+    pub(crate) action_hash: u64,
     /// Bytes of `vendor:`.
     pub(crate) vendor_length: usize,
     pub(crate) target: Target<'a>,

@@ -22,7 +22,8 @@ pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
 /// The layer that an implicit deny is reported in, when no policy could allow the call.
 pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) -> Option<Layer> {
     let request = evaluation.request;
-    let (vendor, name) = request.action.split_once(':')?;
+    let (vendor, name) = request.action.split_at_checked(request.vendor_length)?;
+    let vendor = vendor.strip_suffix(':')?;
     // T-5
     let assumes = evaluation.is_trust && name.starts_with("assumerole");
     if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
@@ -69,6 +70,9 @@ fn limited_session(evaluation: &Evaluation<'_>, vendor: &str, name: &str) -> boo
 
 /// E-41: what only AWS changes.
 fn is_aws_owned(resource: &str, vendor: &str, name: &str) -> bool {
+    if !matches!(vendor, "iam" | "kms") {
+        return false;
+    }
     let part = resource.splitn(6, ':').nth(5).unwrap_or_default();
     let account = resource.split(':').nth(4).unwrap_or_default();
     match vendor {

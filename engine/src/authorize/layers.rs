@@ -223,7 +223,7 @@ fn is_kms_key(target: &Target<'_>) -> bool {
 }
 
 impl<'a> Scope<'a> {
-    /// What the action and the resource of the request are in the pool of this scope.
+    /// What the request is in terms of the pool of this scope.
     pub(crate) fn terms<'e>(&self, evaluation: &'e Evaluation<'a>) -> &'e Terms<'a> {
         match &evaluation.session_terms {
             Some(terms) if std::ptr::eq(terms.pool, self.pool) => terms,
@@ -244,14 +244,12 @@ impl<'a> Scope<'a> {
             match part {
                 ScopePart::View(view) => {
                     let index = if effect == Effect::Deny { &view.denies } else { &view.allows };
-                    index.visit(
-                        terms.actions.as_slice(),
-                        &evaluation.anchors,
-                        &mut |candidate| match pool.statements.get(candidate.statement as usize) {
+                    index.visit(terms.actions.as_slice(), &evaluation.resource_start, &mut |candidate| {
+                        match pool.statements.get(candidate.statement as usize) {
                             Some(statement) => visit(terms, statement, Some(candidate)),
                             None => ControlFlow::Continue(()),
-                        },
-                    )?;
+                        }
+                    })?;
                 }
                 ScopePart::Policy(range) => {
                     let statements = range.clone().filter_map(|id| pool.statements.get(id as usize));

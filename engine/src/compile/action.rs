@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::limit;
 use crate::pattern::{Matched, NoVariables, Pattern};
-use crate::request::hash;
+use crate::word::hash_folded as hash;
 
 /// The id of `*`, which matches every action.
 pub(crate) const ANY: u32 = 0;
@@ -133,9 +133,15 @@ impl ActionTableBuilder {
 }
 
 impl ActionTable {
-    /// The ids that an action in lower case matches; `vendor_length` counts the colon.
-    pub(crate) fn matching(&self, action: &str, vendor_length: usize, steps: &Cell<u32>) -> ActionIds<'_> {
-        let literal = self.literals.find(hash(action), |literal| *literal.text == *action);
+    /// The ids that an action in lower case matches, given its hash; `vendor_length` counts the colon.
+    pub(crate) fn matching(
+        &self,
+        action: &str,
+        hash: u64,
+        vendor_length: usize,
+        steps: &Cell<u32>,
+    ) -> ActionIds<'_> {
+        let literal = self.literals.find(hash, |literal| *literal.text == *action);
         let range = literal.map(|literal| literal.matches.start as usize..literal.matches.end as usize);
         if let Some(ids) = range.and_then(|range| self.matches.get(range)) {
             return ActionIds::Known(ids);
@@ -169,7 +175,7 @@ mod tests {
     fn ids(table: &ActionTable, action: &str) -> Vec<u32> {
         let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
         let vendor_length = action.find(':').unwrap() + 1;
-        let mut ids = table.matching(action, vendor_length, &steps).as_slice().to_vec();
+        let mut ids = table.matching(action, hash(action), vendor_length, &steps).as_slice().to_vec();
         ids.sort_unstable();
         ids
     }

@@ -4,14 +4,17 @@
 //! The index may offer a statement that does not match, never hide one that does; a test holds it against the walk
 //! over all statements.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use arrayvec::ArrayVec;
+use smallvec::SmallVec;
 
 use super::action::{ANY, UNINDEXED};
 use super::pool::{Pool, ResourcePattern, Statement};
 use crate::pattern::Pattern;
 use crate::policy::Effect;
+use crate::word::{start, stir, visit_words};
 
 /// The statements of one set of policies, by effect.
 #[derive(Debug, Default)]
@@ -27,22 +30,29 @@ pub(crate) struct View {
 pub(crate) struct Candidate {
     /// Id of the action pattern.
     action: u32,
-    /// Hash of how the resource pattern starts, or [`ANYWHERE`].
-    anchor: u32,
+    /// How every resource that the pattern matches starts.
+    anchor: Anchor,
     /// Index of the statement.
     pub(crate) statement: u32,
     /// Index of the resource pattern, or [`WHOLE_ELEMENT`].
     pub(crate) resource: u32,
 }
 
+/// The start of a resource: its hash, and its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Anchor {
+    hash: u32,
+    length: u32,
+}
+
 /// A pattern that says nothing about how the resource starts.
-const ANYWHERE: u32 = 0;
+const ANYWHERE: Anchor = Anchor { hash: 0, length: 0 };
 /// The statement has to be looked at as a whole.
 pub(crate) const WHOLE_ELEMENT: u32 = u32::MAX;
 /// Candidates of one statement from which on its resource element is looked at as a whole.
 const CANDIDATES_MAX: usize = 256;
-/// Candidates of one action up to which a scan beats a search.
-const SCAN_MAX: usize = 24;
+/// Candidates of one action from which on a search beats a scan.
+const SEARCH_MIN: usize = 32;
 
 /// Candidates grouped by action pattern, each group sorted by anchor.
 #[derive(Debug, Default)]
@@ -151,12 +161,12 @@ impl Index {
         &[]
     }
 
-    /// Shows every candidate for these actions and anchors until `visit` breaks.
+    /// Shows every candidate for these actions and this start of the resource until `visit` breaks.
     #[inline]
     pub(crate) fn visit<B>(
         &self,
         actions: &[u32],
-        anchors: &Anchors,
+        resource: &ResourceStart<'_>,
         visit: &mut impl FnMut(&Candidate) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         if self.groups.is_empty() {
@@ -164,18 +174,12 @@ impl Index {
         }
         for action in actions {
             let group = self.group(*action);
-            if group.len() <= SCAN_MAX {
-                for candidate in group {
-                    if anchors.contains(candidate.anchor) {
-                        visit(candidate)?;
-                    }
-                }
+            if group.len() > SEARCH_MIN {
+                search(group, resource, visit)?;
                 continue;
             }
-            for anchor in &anchors.hashes {
-                let start = group.partition_point(|candidate| candidate.anchor < *anchor);
-                for candidate in group.iter().skip(start).take_while(|candidate| candidate.anchor == *anchor)
-                {
+            for candidate in group {
+                if resource.hash(candidate.anchor.length) == candidate.anchor.hash {
                     visit(candidate)?;
                 }
             }
@@ -184,102 +188,102 @@ impl Index {
     }
 }
 
+/// Looks a large group up by each way in which the resource may start.
+fn search<B>(
+    group: &[Candidate],
+    resource: &ResourceStart<'_>,
+    visit: &mut impl FnMut(&Candidate) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let anchors = resource.cuts.get_or_init(|| {
+        let mut anchors: Cuts = [ANYWHERE].into_iter().collect();
+        anchors.extend(cuts(resource.text).take(CUTS_MAX).map(|length| resource.anchor(length)));
+        let whole = resource.anchor(resource.text.len().min(START_BYTES));
+        if anchors.last() != Some(&whole) {
+            anchors.push(whole);
+        }
+        anchors
+    });
+    for anchor in anchors {
+        let start = group.partition_point(|candidate| candidate.anchor < *anchor);
+        for candidate in group.iter().skip(start).take_while(|candidate| candidate.anchor == *anchor) {
+            visit(candidate)?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
 #[inline]
 fn slot(action: u32, slots: usize) -> usize {
     // Ids are dense, so a multiplication spreads them enough; the high bits are the well mixed ones.
     (action.wrapping_mul(0x9E37_79B1) >> 8) as usize & slots.wrapping_sub(1)
 }
 
+/// Bytes of a resource that anchors are about.
+const START_BYTES: usize = 256;
 /// Delimiters at which the start of a resource is cut.
-const ANCHORS_MAX: usize = 12;
+const CUTS_MAX: usize = 12;
 
-/// The hashes of the ways in which a pattern of this resource may start.
+/// The anchors of the patterns that may match a resource.
+type Cuts = SmallVec<[Anchor; CUTS_MAX + 2]>;
+
+/// How the resource of a request starts; hashes of its parts are a few instructions away.
 #[derive(Debug)]
-pub(crate) struct Anchors {
-    hashes: ArrayVec<u32, { ANCHORS_MAX + 2 }>,
-    /// A bit for each hash: most others are told apart by it.
-    bits: u64,
+pub(crate) struct ResourceStart<'a> {
+    text: &'a str,
+    /// Its words, and the hash of all words before each.
+    words: ArrayVec<(u64, u64), { START_BYTES / 8 + 1 }>,
+    cuts: OnceCell<Cuts>,
 }
 
-impl Anchors {
+impl<'a> ResourceStart<'a> {
     /// Of the resource part of an ARN; empty for a request about no resource.
-    pub(crate) fn of(resource: &str) -> Self {
-        let mut anchors = Self { hashes: ArrayVec::new(), bits: 0 };
-        anchors.add(ANYWHERE);
-        let mut state = SEED;
-        let mut rest = resource.as_bytes();
-        for _ in 0..ANCHORS_MAX {
-            let Some(length) = segment(rest) else { break };
-            let (head, tail) = rest.split_at(length);
-            state = extend(state, head);
-            rest = tail;
-            anchors.add(anchor(state));
-        }
-        anchors.add(anchor(extend(state, rest)));
-        anchors
+    pub(crate) fn of(text: &'a str) -> Self {
+        let mut start = Self { text, words: ArrayVec::new(), cuts: OnceCell::new() };
+        let mut hash = 0;
+        let bytes = text.as_bytes();
+        let _: ControlFlow<()> = visit_words(bytes.get(..START_BYTES).unwrap_or(bytes), |word| {
+            let _ = start.words.try_push((word, hash));
+            hash = stir(hash, word);
+            ControlFlow::Continue(())
+        });
+        let _ = start.words.try_push((0, hash));
+        start
     }
 
-    fn add(&mut self, hash: u32) {
-        self.bits |= bit(hash);
-        let _ = self.hashes.try_push(hash);
-    }
-
+    /// The hash of the first bytes; of any text that is longer than this one, a number without meaning.
     #[inline]
-    fn contains(&self, hash: u32) -> bool {
-        self.bits & bit(hash) != 0 && self.hashes.contains(&hash)
+    fn hash(&self, length: u32) -> u32 {
+        if length == 0 {
+            return ANYWHERE.hash;
+        }
+        match self.words.get(length as usize / 8) {
+            Some((word, before)) => stir(*before, start(*word, length as usize % 8)) as u32,
+            None => 0,
+        }
+    }
+
+    fn anchor(&self, length: usize) -> Anchor {
+        Anchor { hash: self.hash(length as u32), length: length as u32 }
     }
 }
 
-/// How every resource that the pattern matches starts.
-fn anchor_of(pattern: &ResourcePattern, effect: Effect) -> u32 {
+/// How every resource that the pattern matches starts: the text before its first wildcard, cut at a delimiter.
+fn anchor_of(pattern: &ResourcePattern, effect: Effect) -> Anchor {
     let ResourcePattern::Arn { resource, whole, .. } = pattern else { return ANYWHERE };
     if whole.is_some() && effect == Effect::Deny {
         // M-19: the wildcard of the prefix may reach into the resource part.
         return ANYWHERE;
     }
-    if let Pattern::Exact(text) = resource {
-        return Anchors::of(text).hashes.last().copied().unwrap_or(ANYWHERE);
-    }
-    let mut state = SEED;
-    let mut rest = resource.literal_start().as_bytes();
-    let mut hash = ANYWHERE;
-    for _ in 0..ANCHORS_MAX {
-        let Some(length) = segment(rest) else { break };
-        let (head, tail) = rest.split_at(length);
-        state = extend(state, head);
-        rest = tail;
-        hash = anchor(state);
-    }
-    hash
+    let text = resource.literal_start();
+    let length = match resource {
+        Pattern::Exact(_) => text.len().min(START_BYTES),
+        _ => cuts(text).take(CUTS_MAX).last().unwrap_or(0),
+    };
+    if length == 0 { ANYWHERE } else { ResourceStart::of(text).anchor(length) }
 }
 
-const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// Bytes up to and with the next delimiter.
-#[inline]
-fn segment(text: &[u8]) -> Option<usize> {
-    text.iter().position(|byte| matches!(byte, b'/' | b'-' | b':' | b'.' | b'_')).map(|at| at + 1)
-}
-
-#[inline]
-fn extend(mut state: u64, segment: &[u8]) -> u64 {
-    for chunk in segment.chunks(8) {
-        let mut word = [0; 8];
-        if let Some(bytes) = word.get_mut(..chunk.len()) {
-            bytes.copy_from_slice(chunk);
-        }
-        state = (state ^ u64::from_le_bytes(word)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        state ^= state >> 32;
-    }
-    state
-}
-
-#[inline]
-fn anchor(state: u64) -> u32 {
-    (state as u32).max(1)
-}
-
-#[inline]
-fn bit(hash: u32) -> u64 {
-    1 << (hash & 63)
+/// The lengths of the parts of the text, from its start, that end in a delimiter.
+fn cuts(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let bytes = text.bytes().take(START_BYTES).enumerate();
+    bytes.filter(|(_, byte)| matches!(byte, b'/' | b'-' | b':' | b'.' | b'_')).map(|(at, _)| at + 1)
 }

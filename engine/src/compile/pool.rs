@@ -14,14 +14,13 @@ use crate::condition::key::Derived;
 use crate::diagnostic::SourceText;
 use crate::pattern::Pattern;
 use crate::policy::{self, Document, Effect, Patterns, PolicyType, PrincipalEntry, Spanned};
-use crate::request::hash;
+use crate::word::hash_folded;
 
 /// A condition key that some statement mentions.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) written: Box<str>,
     pub(crate) folded: Box<str>,
-    pub(crate) hash: u64,
     pub(crate) derived: Derived,
 }
 
@@ -112,24 +111,13 @@ pub(crate) struct Pool {
     pub(crate) resources: Vec<Resources>,
     pub(crate) patterns: Vec<ResourcePattern>,
     pub(crate) prefixes: Vec<ArnPrefix>,
-    /// Indexes of the prefixes, by text.
-    prefix_of: HashTable<u32>,
     pub(crate) principals: Vec<Principals>,
     pub(crate) conditions: Vec<Box<[Condition]>>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) policies: Vec<Policy>,
 }
 
-/// The index of a prefix that no pattern has.
-pub(crate) const NO_PREFIX: u32 = u32::MAX;
-
 impl Pool {
-    /// The index of a prefix in lower case, or [`NO_PREFIX`].
-    pub(crate) fn prefix(&self, text: &str) -> u32 {
-        let is_it = |at: &u32| self.prefixes.get(*at as usize).is_some_and(|prefix| *prefix.text == *text);
-        self.prefix_of.find(hash(text), is_it).copied().unwrap_or(NO_PREFIX)
-    }
-
     /// The patterns of an element.
     pub(crate) fn patterns_of(&self, resources: &Resources) -> &[ResourcePattern] {
         let range = resources.patterns.start as usize..resources.patterns.end as usize;
@@ -147,15 +135,16 @@ struct Interner {
 impl Interner {
     fn find(&self, text: &str) -> Option<u32> {
         let is_it = |(range, _): &(Range<usize>, u32)| self.texts.get(range.clone()) == Some(text);
-        self.numbers.find(hash(text), is_it).map(|(_, number)| *number)
+        self.numbers.find(hash_folded(text), is_it).map(|(_, number)| *number)
     }
 
     fn insert(&mut self, text: &str, number: u32) {
         let start = self.texts.len();
         self.texts.push_str(text);
         let texts = &self.texts;
-        let rehash = |(range, _): &(Range<usize>, u32)| hash(texts.get(range.clone()).unwrap_or_default());
-        self.numbers.insert_unique(hash(text), (start..texts.len(), number), rehash);
+        let rehash =
+            |(range, _): &(Range<usize>, u32)| hash_folded(texts.get(range.clone()).unwrap_or_default());
+        self.numbers.insert_unique(hash_folded(text), (start..texts.len(), number), rehash);
     }
 }
 
@@ -167,6 +156,7 @@ pub(crate) struct PoolBuilder {
     action_table: ActionTableBuilder,
     actions: Interner,
     resources: Interner,
+    prefixes: Interner,
     /// The last name of an element, kept for its room.
     name: String,
 }
@@ -217,7 +207,6 @@ impl PoolBuilder {
         let index = self.pool.keys.len() as u32;
         self.pool.keys.push(Key {
             written: written.into(),
-            hash: hash(&folded),
             derived: Derived::of(&folded),
             folded: folded.as_str().into(),
         });
@@ -321,21 +310,17 @@ impl PoolBuilder {
 
     /// The index of a prefix in lower case.
     fn prefix(&mut self, text: String) -> u32 {
-        let known = self.pool.prefix(&text);
-        if known != NO_PREFIX {
+        if let Some(known) = self.prefixes.find(&text) {
             return known;
         }
         let index = self.pool.prefixes.len() as u32;
+        self.prefixes.insert(&text, index);
         let segments = text.contains(['*', '?']).then(|| {
             let mut segments = text.split(':').map(Pattern::without_variables);
             let mut next = || segments.next().unwrap_or(Pattern::Any);
             Box::new([next(), next(), next(), next(), next()])
         });
-        let of_text = hash(&text);
         self.pool.prefixes.push(ArnPrefix { text: text.into(), segments });
-        let prefixes = &self.pool.prefixes;
-        let rehash = |at: &u32| prefixes.get(*at as usize).map_or(0, |prefix| hash(&prefix.text));
-        self.pool.prefix_of.insert_unique(of_text, index, rehash);
         index
     }
 

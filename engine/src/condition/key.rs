@@ -2,9 +2,7 @@
 
 use std::sync::LazyLock;
 
-use hashbrown::HashTable;
-
-use crate::request::{hash, hash_folded};
+use crate::word::equals_folded;
 
 /// How a key's value reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,38 +97,44 @@ const TABLE: &[(&str, KeyFacts)] = &[
     ("saml:edupersonaffiliation", facts_of(KeyType::String, MANY, CALLER)),
 ];
 
-/// [`TABLE`] by hash of the name: every key of every request is looked up.
-static FACTS: LazyLock<HashTable<(&str, KeyFacts)>> = LazyLock::new(|| {
-    let mut table = HashTable::with_capacity(TABLE.len());
+/// Slots of [`FACTS`].
+const SLOTS: usize = 256;
+
+/// [`TABLE`] by length and last letter, which tells nearly all names apart: every key of every request is looked up.
+static FACTS: LazyLock<[Vec<&(&str, KeyFacts)>; SLOTS]> = LazyLock::new(|| {
+    let mut slots = [const { Vec::new() }; SLOTS];
     for row in TABLE {
-        table.insert_unique(hash(row.0), *row, |(name, _)| hash(name));
+        if let Some(slot) = slots.get_mut(slot(row.0)) {
+            slot.push(row);
+        }
     }
-    table
+    slots
 });
+
+fn slot(key: &str) -> usize {
+    let last = key.as_bytes().last().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
+    (key.len() * 8 + last) % SLOTS
+}
 
 /// What the engine knows about a key, in whatever case; `None` for keys of services and of users.
 #[must_use]
 pub fn facts(key: &str) -> Option<KeyFacts> {
-    facts_by_hash(hash_folded(key), key)
-}
-
-/// As [`facts`], for a key whose hash in lower case is known.
-pub(crate) fn facts_by_hash(hash: u64, key: &str) -> Option<KeyFacts> {
-    if let Some((_, facts)) = FACTS.find(hash, |(name, _)| name.eq_ignore_ascii_case(key)) {
+    let known = FACTS.get(slot(key)).and_then(|slot| slot.iter().find(|(name, _)| equals_folded(key, name)));
+    if let Some((_, facts)) = known {
         return Some(*facts);
     }
-    let starts = |prefix: &str| {
-        key.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
-    if starts("aws:principaltag/") {
-        return Some(facts_of(KeyType::String, ONE, ENGINE));
-    }
-    if starts("aws:resourcetag/") || starts("aws:requesttag/") {
-        return Some(facts_of(KeyType::String, ONE, CALLER));
+    let starts = |prefix: &str| key.get(..prefix.len()).is_some_and(|start| equals_folded(start, prefix));
+    if starts("aws:") {
+        if starts("aws:principaltag/") {
+            return Some(facts_of(KeyType::String, ONE, ENGINE));
+        }
+        if starts("aws:resourcetag/") || starts("aws:requesttag/") {
+            return Some(facts_of(KeyType::String, ONE, CALLER));
+        }
     }
     // The `amr` claim of an OIDC provider is a list (K-11).
-    let last = key.as_bytes().last_chunk::<4>();
-    last.filter(|end| end.eq_ignore_ascii_case(b":amr")).map(|_| facts_of(KeyType::String, MANY, CALLER))
+    let end = key.len().checked_sub(4).and_then(|at| key.get(at..));
+    end.filter(|end| equals_folded(end, ":amr")).map(|_| facts_of(KeyType::String, MANY, CALLER))
 }
 
 /// Where the value of a key comes from when the engine derives it.

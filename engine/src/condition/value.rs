@@ -124,10 +124,16 @@ impl Instant {
     /// An ISO date-time (C-29) or whole seconds since the epoch (C-28); an impossible day is `None` (C-30).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(parts) = DateParts::parse_usual(text) {
+            return Self::of(&parts);
+        }
         if !is_date_time(text) {
             return parse_integer(text).map(|seconds| Self { seconds, nanos: 0 });
         }
-        let parts = DateParts::parse(text)?;
+        Self::of(&DateParts::parse(text)?)
+    }
+
+    fn of(parts: &DateParts) -> Option<Self> {
         if parts.day > days_in_month(parts.year, parts.month) {
             return None;
         }
@@ -176,6 +182,25 @@ fn parse_digits(text: &str, lengths: std::ops::RangeInclusive<usize>) -> Option<
 }
 
 impl DateParts {
+    /// The form that nearly all texts have, `2026-01-31T12:00:00Z`, without looking for its parts; `None` for any other.
+    fn parse_usual(text: &str) -> Option<Self> {
+        let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
+        let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1, b'Z'] =
+            *bytes
+        else {
+            return None;
+        };
+        let digit = |byte: u8| byte.checked_sub(b'0').filter(|digit| *digit <= 9).map(u32::from);
+        let two = |tens, ones| Some(digit(tens)? * 10 + digit(ones)?);
+        let (year, month, day) = (two(y0, y1)? * 100 + two(y2, y3)?, two(m0, m1)?, two(d0, d1)?);
+        let (hour, minute, second) = (two(h0, h1)?, two(n0, n1)?, two(s0, s1)?);
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let second_of_day = i64::from(hour * 3600 + minute * 60 + second);
+        Some(Self { year: i64::from(year), month, day, second_of_day, nanos: 0, offset_seconds: 0 })
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (date, time) = match text.find(['t', 'T']) {
             Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
@@ -422,6 +447,13 @@ mod tests {
         assert_eq!(instant("1970-01-01t00:00z").seconds(), 0);
         assert_eq!(instant("2024-02-29T12:34:56.5Z").to_string(), "2024-02-29T12:34:56Z");
         assert_eq!(Instant::parse("2024-02-30T00:00:00Z"), None);
+        assert_eq!(instant("2024-02-29T23:59:59Z"), instant("2024-02-29T23:59:59z"));
+        assert_eq!(instant("0001-01-01T00:00:00Z"), instant("0001-01-01T00:00Z"));
+        for bad in
+            ["2024-00-10T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T0:000:00Z"]
+        {
+            assert_eq!(Instant::parse(bad), None, "{bad}");
+        }
         assert!(Instant::check_saved("2024-02-30T00:00:00Z"));
         assert!(!Instant::check_saved("2024-13-01"));
         assert_eq!(Instant::parse("2024-01-01T24:00:00Z"), None);

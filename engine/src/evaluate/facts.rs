@@ -31,7 +31,7 @@ impl<'a> Evaluation<'a> {
 
     /// The value of a key, and what its text reads as when that is known already.
     pub(crate) fn lookup_typed<'e>(&'e self, key: &Key) -> Option<(Value<'e>, Read)> {
-        let sent = || self.request.context.find(key.hash, &key.folded).map(|entry| (entry.value, entry.read));
+        let sent = || self.request.context.find(&key.folded).map(|entry| (entry.value, entry.read));
         let text = |value| (value, Read::Text);
         match &key.derived {
             Derived::No => sent(),
@@ -189,7 +189,7 @@ impl<'a> Evaluation<'a> {
     /// The id of the endpoint that the call came through.
     pub(crate) fn endpoint(&self) -> Option<&str> {
         const KEY: &str = "aws:sourcevpce";
-        match self.request.context.find(crate::request::hash(KEY), KEY)?.value {
+        match self.request.context.find(KEY)?.value {
             Value::One(id) => Some(id),
             Value::ListOfOne(_) | Value::List(_) => None,
         }

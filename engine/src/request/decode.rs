@@ -1,13 +1,16 @@
 //! From what a caller says to a well-formed request; every violation is found here and nowhere else.
 
+use std::ops::ControlFlow;
+
 use super::{
     ContextValue, Entries, Entry, OwnedKeys, Principal, Read, Request, RequestInput, Target, Value,
-    Violation, fold, hash_folded,
+    Violation, fold,
 };
 use crate::arn::{Arn, is_account};
 use crate::condition::key::{self, KeyFacts, KeyType};
 use crate::condition::value::{Decimal, Instant, parse_address, parse_bool};
 use crate::limit;
+use crate::word::{equal, first, fold_words, lower, stir, upper, visit_words};
 
 type Violations = Vec<Violation>;
 
@@ -23,21 +26,29 @@ fn is_longer(text: &str, characters_max: usize) -> bool {
 pub(super) fn request(input: RequestInput<'_>) -> Result<Request<'_>, Violations> {
     let mut violations = Vec::new();
     let principal = principal(&input, &mut violations);
-    let action = fold(input.action);
-    let vendor_length = action_vendor(&action, &mut violations);
+    let action = ActionText::read(input.action);
+    let vendor_length = action.vendor_length(input.action, &mut violations);
     let target = target(input.resource, &mut violations);
     if let Some(account) = input.resource_account
         && !is_account(account)
     {
         violations.push(violation("resource_account", "must be an account of 12 digits"));
     }
-    let context = context(&input, &mut violations);
-    match (principal, target) {
-        (Some(principal), Some(target)) if violations.is_empty() => {
-            Ok(Request { input, principal, vendor_length, action, target, context })
-        }
-        _ => Err(violations),
+    let (Some(principal), Some(target)) = (principal, target) else {
+        read_context(&input, &mut Entries::new(), &mut violations);
+        return Err(violations);
+    };
+    // Filled where it is returned: a request is large, and moving it costs as much as reading it.
+    let context = Entries::new();
+    let (action_hash, action) = (action.hash, fold(input.action, action.has_upper));
+    let mut request = Ok(Request { input, principal, action, action_hash, vendor_length, target, context });
+    if let Ok(Request { context, .. }) = &mut request {
+        read_context(&input, context, &mut violations);
     }
+    if !violations.is_empty() {
+        request = Err(violations);
+    }
+    request
 }
 
 fn principal<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Option<Principal<'a>> {
@@ -107,26 +118,57 @@ fn session(input: &RequestInput<'_>, principal: &Principal<'_>, violations: &mut
     }
 }
 
-/// Bytes of `vendor:` in the action.
-fn action_vendor(action: &str, violations: &mut Violations) -> usize {
-    if is_longer(action, limit::ACTION_CHARS_MAX) {
-        violations
-            .push(violation("action", format!("is longer than {} characters", limit::ACTION_CHARS_MAX)));
-        return 0;
+/// What one pass over the text of an action tells.
+struct ActionText {
+    hash: u64,
+    has_upper: bool,
+    has_wildcard: bool,
+    /// Places of the colons, as many as are needed to know that there is one.
+    first_colon: Option<usize>,
+    colons: u32,
+}
+
+impl ActionText {
+    #[inline]
+    fn read(text: &str) -> Self {
+        let mut read = Self {
+            hash: text.len() as u64,
+            has_upper: false,
+            has_wildcard: false,
+            first_colon: None,
+            colons: 0,
+        };
+        let mut base = 0;
+        let _: ControlFlow<()> = visit_words(text.as_bytes(), |word| {
+            read.hash = stir(read.hash, lower(word));
+            read.has_upper |= upper(word) != 0;
+            read.has_wildcard |= equal(word, b'*') | equal(word, b'?') != 0;
+            let colons = equal(word, b':');
+            if colons != 0 && read.first_colon.is_none() {
+                read.first_colon = Some(base + first(colons));
+            }
+            read.colons += colons.count_ones();
+            base += 8;
+            ControlFlow::Continue(())
+        });
+        read
     }
-    if memchr::memchr2(b'*', b'?', action.as_bytes()).is_some() {
-        // M-10: a request asks about one action.
-        violations.push(violation("action", "must name one action, without wildcards"));
-        return 0;
-    }
-    match action.split_once(':') {
-        Some((vendor, name)) if !vendor.is_empty() && !name.is_empty() && !name.contains(':') => {
-            vendor.len() + 1
+
+    /// Bytes of `vendor:`.
+    fn vendor_length(&self, action: &str, violations: &mut Violations) -> usize {
+        if is_longer(action, limit::ACTION_CHARS_MAX) {
+            violations
+                .push(violation("action", format!("is longer than {} characters", limit::ACTION_CHARS_MAX)));
+        } else if self.has_wildcard {
+            // M-10: a request asks about one action.
+            violations.push(violation("action", "must name one action, without wildcards"));
+        } else {
+            match self.first_colon {
+                Some(colon) if self.colons == 1 && colon > 0 && colon + 1 < action.len() => return colon + 1,
+                _ => violations.push(violation("action", "must have the form `vendor:Name`")),
+            }
         }
-        _ => {
-            violations.push(violation("action", "must have the form `vendor:Name`"));
-            0
-        }
+        0
     }
 }
 
@@ -147,50 +189,52 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
         ));
         return None;
     };
-    Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix), arn })
+    let has_upper = fold_words(arn.prefix, 0, |found, word| found | upper(word)) != 0;
+    Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix, has_upper), arn })
 }
 
-fn context<'a>(input: &RequestInput<'a>, violations: &mut Violations) -> Entries<'a> {
-    let mut entries = Entries::with_capacity(input.context.len().min(limit::CONTEXT_KEYS_MAX));
+fn read_context<'a>(input: &RequestInput<'a>, entries: &mut Entries<'a>, violations: &mut Violations) {
     if input.context.len() > limit::CONTEXT_KEYS_MAX {
         violations.push(violation("context", format!("has more than {} keys", limit::CONTEXT_KEYS_MAX)));
-        return entries;
+        return;
     }
     let values: usize = input.context.iter().map(|(_, value)| value.len()).sum();
     if values > limit::CONTEXT_VALUES_MAX {
         violations.push(violation("context", format!("has more than {} values", limit::CONTEXT_VALUES_MAX)));
-        return entries;
+        return;
     }
     for &(key, value) in input.context {
-        let hash = hash_folded(key);
-        let facts = key::facts_by_hash(hash, key);
-        if let Some(description) = key_problem(key, facts, input.owned_keys) {
-            violations.push(violation(format!("context[{key:?}]"), description));
-        } else if entries.find(hash, key).is_some() {
-            let description = "is given twice, and context keys ignore case";
+        let facts = key::facts(key);
+        if let Some(description) = key_problem(key, facts, entries, input.owned_keys) {
             violations.push(violation(format!("context[{key:?}]"), description));
         }
         match folded_value(facts, value, input.owned_keys) {
-            Ok(Some((value, read))) => entries.push(Entry { hash, key, value, read }),
+            Ok(Some((value, read))) => entries.push(Entry { key, value, read }),
             Ok(None) => {}
             Err(description) => violations.push(violation(format!("context[{key:?}]"), description)),
         }
     }
-    entries
 }
 
-fn key_problem(key: &str, facts: Option<KeyFacts>, owned: OwnedKeys) -> Option<String> {
+fn key_problem(
+    key: &str,
+    facts: Option<KeyFacts>,
+    before: &Entries<'_>,
+    owned: OwnedKeys,
+) -> Option<&'static str> {
     if is_longer(key, limit::KEY_CHARS_MAX) {
-        return Some(format!("is longer than {} characters", limit::KEY_CHARS_MAX));
+        const { assert!(limit::KEY_CHARS_MAX == 512) };
+        return Some("is longer than 512 characters");
     }
     if key.is_empty() {
-        return Some("is an empty key".into());
+        return Some("is an empty key");
     }
     if owned == OwnedKeys::Refuse && facts.is_some_and(|facts| facts.engine_owned) {
         // K-1: a caller does not choose its own identity.
-        return Some("is set by the engine and may not be sent".into());
+        return Some("is set by the engine and may not be sent");
     }
-    None
+    let is_same = |entry: &Entry<'_>| entry.key.len() == key.len() && entry.key.eq_ignore_ascii_case(key);
+    before.as_slice().iter().any(is_same).then_some("is given twice, and context keys ignore case")
 }
 
 impl ContextValue<'_> {
@@ -206,32 +250,36 @@ fn folded_value(
     owned: OwnedKeys,
 ) -> Result<Option<(Value<'_>, Read)>, String> {
     let multi_valued = facts.map(|facts| facts.multi_valued);
-    let value = match (value, multi_valued) {
-        (ContextValue::List([]), _) => return Ok(None),
-        (ContextValue::List([one]), Some(false)) => Value::One(one),
-        (ContextValue::List(_), Some(false)) => return Err("is single-valued, but has several values".into()),
-        (ContextValue::List(list), _) => Value::List(list),
-        (ContextValue::Text(text), Some(true)) => Value::ListOfOne(text),
-        (ContextValue::Text(text), _) => Value::One(text),
-        (ContextValue::Bool(flag), multi) => {
-            let text = if flag { "true" } else { "false" };
-            if multi == Some(true) { Value::ListOfOne(text) } else { Value::One(text) }
-        }
-    };
     let kind = facts.map_or(KeyType::String, |facts| facts.kind);
-    let mut reading = Read::Text;
-    for text in value.texts() {
-        if is_longer(text, limit::VALUE_CHARS_MAX) {
-            return Err(format!("has a value longer than {} characters", limit::VALUE_CHARS_MAX));
+    let one = |text| if multi_valued == Some(true) { Value::ListOfOne(text) } else { Value::One(text) };
+    match (value, multi_valued) {
+        (ContextValue::Text(text), _) => Ok(Some((one(text), read(text, kind, owned)?))),
+        (ContextValue::Bool(flag), _) => {
+            let text = if flag { "true" } else { "false" };
+            Ok(Some((one(text), read(text, kind, owned)?)))
         }
-        let read = read_as(text, kind);
-        // C-14: a malformed value would silently switch off a Deny.
-        if owned == OwnedKeys::Refuse && read.is_none() {
-            return Err(format!("must be {}", describe(kind)));
+        (ContextValue::List([]), _) => Ok(None),
+        (ContextValue::List([text]), Some(false)) => Ok(Some((one(text), read(text, kind, owned)?))),
+        (ContextValue::List(_), Some(false)) => Err("is single-valued, but has several values".into()),
+        (ContextValue::List(list), _) => {
+            for text in list {
+                read(text, kind, owned)?;
+            }
+            Ok(Some((Value::List(list), Read::Text)))
         }
-        reading = read.unwrap_or(Read::Text);
     }
-    Ok(Some((value, reading)))
+}
+
+/// What a text reads as; simulations take any text (C-14), and read it when a condition asks for it.
+fn read(text: &str, kind: KeyType, owned: OwnedKeys) -> Result<Read, String> {
+    if is_longer(text, limit::VALUE_CHARS_MAX) {
+        return Err(format!("has a value longer than {} characters", limit::VALUE_CHARS_MAX));
+    }
+    match owned {
+        OwnedKeys::Override => Ok(Read::Text),
+        // C-14: a malformed value would silently switch off a Deny.
+        OwnedKeys::Refuse => read_as(text, kind).ok_or_else(|| format!("must be {}", describe(kind))),
+    }
 }
 
 impl<'a> Value<'a> {

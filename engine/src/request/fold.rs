@@ -1,6 +1,5 @@
-//! ASCII lower case and hashes of it, without an allocation for texts of ordinary length.
+//! ASCII lower case without an allocation for texts of ordinary length.
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Deref;
 
 use arrayvec::ArrayString;
@@ -30,9 +29,10 @@ impl Deref for Folded<'_> {
     }
 }
 
-/// ASCII lower case.
-pub(crate) fn fold(text: &str) -> Folded<'_> {
-    if !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+/// ASCII lower case, of a text that has upper-case letters or not.
+#[inline]
+pub(crate) fn fold(text: &str, has_upper: bool) -> Folded<'_> {
+    if !has_upper {
         return Folded::Same(text);
     }
     match ArrayString::from(text) {
@@ -44,33 +44,6 @@ pub(crate) fn fold(text: &str) -> Folded<'_> {
     }
 }
 
-/// A cheap hash of short texts; whoever looks up by it compares the text as well.
-#[inline]
-pub(crate) fn hash(text: &str) -> u64 {
-    hash_bytes(text.as_bytes())
-}
-
-/// The hash of the text in lower case.
-#[inline]
-pub(crate) fn hash_folded(text: &str) -> u64 {
-    let mut buffer = [0_u8; SHORT_BYTES];
-    match buffer.get_mut(..text.len()) {
-        Some(short) => {
-            short.copy_from_slice(text.as_bytes());
-            short.make_ascii_lowercase();
-            hash_bytes(short)
-        }
-        None => hash(&text.to_ascii_lowercase()),
-    }
-}
-
-#[inline]
-fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    hasher.write(bytes);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,8 +52,9 @@ mod tests {
     fn folding_knows_every_length() {
         for length in [0, 1, 63, 64, 65, 300] {
             let text: String = "aB:é".chars().cycle().take(length).collect();
-            assert_eq!(&*fold(&text), text.to_ascii_lowercase());
-            assert_eq!(hash_folded(&text), hash(&text.to_ascii_lowercase()));
+            assert_eq!(&*fold(&text, true), text.to_ascii_lowercase());
+            let lower = text.to_ascii_lowercase();
+            assert_eq!(&*fold(&lower, false), lower);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who asks (semantics.md P-1): the kinds of principal a request can name.
 
-use crate::arn::{Arn, is_account, name_of};
+use crate::arn::{Arn, is_account};
 
 /// The principal of a request, borrowed from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +76,17 @@ impl<'a> Principal<'a> {
             return Err("must name an account of 12 digits");
         }
         let account = arn.account;
-        let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
+        let slash = memchr::memchr(b'/', arn.resource.as_bytes());
+        let parts = slash.and_then(|at| Some((arn.resource.get(..at)?, arn.resource.get(at + 1..)?)));
+        let (kind, rest) = parts.unwrap_or((arn.resource, ""));
         if matches!(kind, "user" | "role") && memchr::memchr2(b'*', b'?', text.as_bytes()).is_some() {
             return Err("must name one principal, without wildcards");
         }
+        let is_named = || !rest.is_empty() && !rest.ends_with('/');
         match (arn.service, kind) {
             ("iam", "root") if rest.is_empty() => Ok(Self::Root { account }),
-            ("iam", "user") if !name_of(rest).is_empty() => Ok(Self::User { account, arn: text }),
-            ("iam", "role") if !name_of(rest).is_empty() => Ok(Self::Role { account, arn: text }),
+            ("iam", "user") if is_named() => Ok(Self::User { account, arn: text }),
+            ("iam", "role") if is_named() => Ok(Self::Role { account, arn: text }),
             ("iam", "oidc-provider" | "saml-provider") if !rest.is_empty() => {
                 Ok(Self::Provider { name: text, saml: kind == "saml-provider" })
             }
