@@ -1,0 +1,438 @@
+//! One decision as bytes: what the deciding thread leaves behind, and how the writer reads it.
+//!
+//! The deciding thread copies texts into a buffer that it uses again and again; it formats, escapes and allocates
+//! nothing. Long texts are cut here, so that the queue is bounded in bytes as well, and a cut text says how long it was.
+//!
+//! Invariant: bytes written by [`decision`] are read back by [`Reader`] field for field; both are in this file. A reader
+//! that runs out of bytes yields nothing rather than a wrong record.
+
+use std::net::IpAddr;
+
+use portcullis_engine::{ContextValue, Decision, Effect, Instant, Layer, Reason, RequestInput};
+
+use super::text_limits::{
+    CONTEXT_BYTES_MAX, LIST_VALUES_MAX, MESSAGE_BYTES_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX, VALUE_BYTES_MAX,
+};
+
+/// The peer that asked the sidecar: the enforcing service, not the principal it asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Peer<'a> {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Over TCP, from this address.
+    Ip(IpAddr),
+    /// Over a Unix socket, with the uid and gid that the kernel vouches for.
+    Unix {
+        /// User id at the time of the connect.
+        uid: u32,
+        /// Group id at the time of the connect.
+        gid: u32,
+    },
+    /// Something else, in words.
+    Named(&'a str),
+}
+
+/// One decision as its maker has it, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a, 'p> {
+    /// What was asked, before the engine folded it. Its `now` is the time of the record.
+    pub input: &'a RequestInput<'a>,
+    /// What was answered.
+    pub decision: &'a Decision<'p>,
+    /// The answer's sentence; recorded for a deny only, so an allow may leave it empty.
+    pub message: &'a str,
+    /// Unique id of the principal, when the policies tell one.
+    pub principal_id: Option<&'a str>,
+    /// Digest of the policies that answered.
+    pub revision: &'a [u8; 32],
+    /// Generation of the policies that answered.
+    pub generation: u64,
+    /// The id that the answer carries.
+    pub request_id: &'a str,
+    /// Time inside the engine in nanoseconds; `None` when it was not measured.
+    pub engine_ns: Option<u64>,
+    /// Who asked the sidecar.
+    pub peer: Peer<'a>,
+    /// User agent of the peer; empty when not known.
+    pub user_agent: &'a str,
+}
+
+/// What an entry of the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Decision,
+    Service,
+    Gap,
+}
+
+impl Kind {
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Decision => 1,
+            Self::Service => 2,
+            Self::Gap => 3,
+        }
+    }
+
+    pub(super) fn of(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Decision),
+            2 => Some(Self::Service),
+            3 => Some(Self::Gap),
+            _ => None,
+        }
+    }
+}
+
+/// Appends one decision.
+pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
+    let Decided {
+        input,
+        decision,
+        message,
+        principal_id,
+        revision,
+        generation,
+        request_id,
+        engine_ns,
+        peer,
+        user_agent,
+    } = *decided;
+    out.push(Kind::Decision.byte());
+    out.push(effect_byte(decision.effect));
+    out.push(reason_byte(decision.reason));
+    out.push(layer_byte(decision.layer));
+    instant(out, Some(input.now));
+    out.extend_from_slice(revision);
+    number(out, generation);
+    number(out, engine_ns.map_or(0, |nanos| nanos.saturating_add(1)));
+    text(out, request_id, TEXT_BYTES_MAX);
+    text(out, input.principal, TEXT_BYTES_MAX);
+    text(out, principal_id.unwrap_or_default(), TEXT_BYTES_MAX);
+    text(out, input.action, TEXT_BYTES_MAX);
+    text(out, input.resource, TEXT_BYTES_MAX);
+    text(out, input.resource_account.unwrap_or_default(), TEXT_BYTES_MAX);
+    text(out, if decision.effect == Effect::Deny { message } else { "" }, MESSAGE_BYTES_MAX);
+    text(out, user_agent, VALUE_BYTES_MAX);
+    write_peer(out, peer);
+    context(out, input.context);
+    session(out, input);
+    statements(out, decision);
+    texts(out, decision.missing_context_keys.iter().copied(), decision.missing_context_keys.len());
+}
+
+fn write_peer(out: &mut Vec<u8>, peer: Peer<'_>) {
+    match peer {
+        Peer::Unknown => out.push(0),
+        Peer::Ip(IpAddr::V4(address)) => {
+            out.push(4);
+            out.extend_from_slice(&address.octets());
+        }
+        Peer::Ip(IpAddr::V6(address)) => {
+            out.push(6);
+            out.extend_from_slice(&address.octets());
+        }
+        Peer::Unix { uid, gid } => {
+            out.push(1);
+            number(out, uid.into());
+            number(out, gid.into());
+        }
+        Peer::Named(name) => {
+            out.push(2);
+            text(out, name, VALUE_BYTES_MAX);
+        }
+    }
+}
+
+/// The context, up to [`CONTEXT_BYTES_MAX`]; then the number of entries left out.
+fn context(out: &mut Vec<u8>, context: &[(&str, ContextValue<'_>)]) {
+    let end = out.len().saturating_add(CONTEXT_BYTES_MAX);
+    number(out, context.len() as u64);
+    for (at, (key, value)) in context.iter().enumerate() {
+        if out.len() > end {
+            out.push(LEFT_OUT);
+            number(out, (context.len() - at) as u64);
+            return;
+        }
+        match *value {
+            ContextValue::Text(value) => {
+                out.push(TEXT);
+                text(out, key, TEXT_BYTES_MAX);
+                text(out, value, VALUE_BYTES_MAX);
+            }
+            ContextValue::Bool(value) => {
+                out.push(if value { TRUE } else { FALSE });
+                text(out, key, TEXT_BYTES_MAX);
+            }
+            ContextValue::List(values) => {
+                out.push(LIST);
+                text(out, key, TEXT_BYTES_MAX);
+                texts(out, values.iter().map(String::as_str), values.len());
+            }
+        }
+    }
+}
+
+const TEXT: u8 = 1;
+const TRUE: u8 = 2;
+const FALSE: u8 = 3;
+const LIST: u8 = 4;
+const LEFT_OUT: u8 = 5;
+
+fn session(out: &mut Vec<u8>, input: &RequestInput<'_>) {
+    let Some(session) = &input.session else {
+        out.push(0);
+        return;
+    };
+    out.push(1);
+    out.push(session.policies.is_some().into());
+    instant(out, session.issued_at);
+    instant(out, session.mfa_authenticated_at);
+    text(out, session.source_identity.unwrap_or_default(), VALUE_BYTES_MAX);
+    text(out, session.federated_provider.unwrap_or_default(), VALUE_BYTES_MAX);
+    text(out, session.issuer.unwrap_or_default(), TEXT_BYTES_MAX);
+    texts(out, session.policy_arns.iter().map(String::as_str), session.policy_arns.len());
+    number(out, session.tags.len() as u64);
+    for (key, value) in session.tags {
+        text(out, key, VALUE_BYTES_MAX);
+        text(out, value, VALUE_BYTES_MAX);
+    }
+}
+
+fn statements(out: &mut Vec<u8>, decision: &Decision<'_>) {
+    let kept = decision.statements.len().min(STATEMENTS_MAX);
+    number(out, decision.statements.len() as u64);
+    number(out, kept as u64);
+    for statement in decision.statements.iter().take(kept) {
+        text(out, statement.policy_id, TEXT_BYTES_MAX);
+        text(out, statement.sid, VALUE_BYTES_MAX);
+        text(out, statement.file, TEXT_BYTES_MAX);
+        for place in [statement.index, statement.line, statement.column] {
+            number(out, place.into());
+        }
+        out.push(layer_byte(statement.layer));
+    }
+}
+
+/// Up to [`LIST_VALUES_MAX`] texts, after how many there are and how many are here.
+fn texts<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = &'a str>, count: usize) {
+    let kept = count.min(LIST_VALUES_MAX);
+    number(out, count as u64);
+    number(out, kept as u64);
+    for value in values.take(kept) {
+        text(out, value, VALUE_BYTES_MAX);
+    }
+}
+
+/// A text, cut at a character when it is longer than `bytes_max`.
+pub(super) fn text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
+    if text.len() <= bytes_max {
+        number(out, (text.len() as u64) << 1);
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    number(out, (end as u64) << 1 | 1);
+    number(out, (text.len() - end) as u64);
+    out.extend_from_slice(text.as_bytes().get(..end).unwrap_or_default());
+}
+
+/// Seven bits a byte, low bits first.
+pub(super) fn number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn instant(out: &mut Vec<u8>, instant: Option<Instant>) {
+    let Some(instant) = instant else {
+        out.push(0);
+        return;
+    };
+    out.push(1);
+    out.extend_from_slice(&instant.seconds().to_le_bytes());
+    out.extend_from_slice(&instant.nanos().to_le_bytes());
+}
+
+fn effect_byte(effect: Effect) -> u8 {
+    match effect {
+        Effect::Allow => 1,
+        Effect::Deny => 0,
+    }
+}
+
+fn reason_byte(reason: Reason) -> u8 {
+    match reason {
+        Reason::Allowed => 0,
+        Reason::ExplicitDeny => 1,
+        Reason::ImplicitDeny => 2,
+        Reason::EvaluationLimit => 3,
+    }
+}
+
+const LAYERS: [Layer; 8] = [
+    Layer::Identity,
+    Layer::Resource,
+    Layer::Boundary,
+    Layer::Session,
+    Layer::Scp,
+    Layer::Rcp,
+    Layer::Endpoint,
+    Layer::Trust,
+];
+
+fn layer_byte(layer: Layer) -> u8 {
+    match layer {
+        Layer::Identity => 0,
+        Layer::Resource => 1,
+        Layer::Boundary => 2,
+        Layer::Session => 3,
+        Layer::Scp => 4,
+        Layer::Rcp => 5,
+        Layer::Endpoint => 6,
+        Layer::Trust => 7,
+    }
+}
+
+/// A text out of the queue, perhaps cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut<'b> {
+    pub(super) text: &'b str,
+    /// Bytes that were left out.
+    pub(super) missing: u64,
+}
+
+/// A context value out of the queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Taken<'b> {
+    Text(Cut<'b>),
+    Bool(bool),
+    /// A list; its values follow.
+    List(Count),
+}
+
+/// How many there were, and how many are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) all: u64,
+    pub(super) kept: u64,
+}
+
+/// Reads what this file wrote, in the same order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'b> {
+    bytes: &'b [u8],
+}
+
+impl<'b> Reader<'b> {
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (head, tail) = self.bytes.split_at_checked(count)?;
+        self.bytes = tail;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.bytes.split_first_chunk()?;
+        self.bytes = tail;
+        Some(*head)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(super) fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    pub(super) fn kind(&mut self) -> Option<Kind> {
+        Kind::of(self.byte()?)
+    }
+
+    pub(super) fn effect(&mut self) -> Option<Effect> {
+        Some(if self.byte()? == 1 { Effect::Allow } else { Effect::Deny })
+    }
+
+    pub(super) fn reason(&mut self) -> Option<Reason> {
+        match self.byte()? {
+            0 => Some(Reason::Allowed),
+            1 => Some(Reason::ExplicitDeny),
+            2 => Some(Reason::ImplicitDeny),
+            3 => Some(Reason::EvaluationLimit),
+            _ => None,
+        }
+    }
+
+    pub(super) fn layer(&mut self) -> Option<Layer> {
+        LAYERS.get(usize::from(self.byte()?)).copied()
+    }
+
+    pub(super) fn instant(&mut self) -> Option<Option<Instant>> {
+        if self.byte()? == 0 {
+            return Some(None);
+        }
+        let seconds = i64::from_le_bytes(self.array()?);
+        let nanos = u32::from_le_bytes(self.array()?);
+        Some(Some(Instant::new(seconds, nanos)))
+    }
+
+    pub(super) fn digest(&mut self) -> Option<[u8; 32]> {
+        self.array()
+    }
+
+    pub(super) fn text(&mut self) -> Option<Cut<'b>> {
+        let head = self.number()?;
+        let missing = if head & 1 == 1 { self.number()? } else { 0 };
+        let bytes = self.bytes(usize::try_from(head >> 1).ok()?)?;
+        Some(Cut { text: std::str::from_utf8(bytes).ok()?, missing })
+    }
+
+    pub(super) fn count(&mut self) -> Option<Count> {
+        Some(Count { all: self.number()?, kept: self.number()? })
+    }
+
+    pub(super) fn peer(&mut self) -> Option<Peer<'b>> {
+        Some(match self.byte()? {
+            0 => Peer::Unknown,
+            4 => Peer::Ip(IpAddr::from(self.array::<4>()?)),
+            6 => Peer::Ip(IpAddr::from(self.array::<16>()?)),
+            1 => Peer::Unix { uid: self.small()?, gid: self.small()? },
+            2 => Peer::Named(self.text()?.text),
+            _ => return None,
+        })
+    }
+
+    /// The next context entry, or how many were left out.
+    pub(super) fn context_entry(&mut self) -> Option<Result<(Cut<'b>, Taken<'b>), u64>> {
+        Some(match self.byte()? {
+            TEXT => Ok((self.text()?, Taken::Text(self.text()?))),
+            TRUE => Ok((self.text()?, Taken::Bool(true))),
+            FALSE => Ok((self.text()?, Taken::Bool(false))),
+            LIST => Ok((self.text()?, Taken::List(self.count()?))),
+            LEFT_OUT => Err(self.number()?),
+            _ => return None,
+        })
+    }
+}
