@@ -59,7 +59,11 @@ fn measure() -> Result<(), String> {
     sidecar.socket()?;
     floor.socket()?;
     runtime.block_on(loaded(&sidecar, &questions))?;
-    print(&format!("resident: sidecar with W2 {} KiB, floor {} KiB", sidecar.resident_bytes()? / 1024, floor.resident_bytes()? / 1024));
+    print(&format!(
+        "resident: sidecar with W2 {} KiB, floor {} KiB",
+        sidecar.resident_bytes()? / 1024,
+        floor.resident_bytes()? / 1024
+    ));
 
     for over in ["Unix socket", "TCP"] {
         let target = |server: &Server| match over {
@@ -68,9 +72,20 @@ fn measure() -> Result<(), String> {
         };
         let targets = (target(&sidecar)?, target(&floor)?);
         let mut rows = vec![
-            ["", "sidecar /s", "floor /s", "ratio", "p50", "floor p50", "p99", "floor p99", "cost", "floor cost"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "",
+                "sidecar /s",
+                "floor /s",
+                "ratio",
+                "p50",
+                "floor p50",
+                "p99",
+                "floor p99",
+                "cost",
+                "floor cost",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
         ];
         for shape in SHAPES {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -80,7 +95,13 @@ fn measure() -> Result<(), String> {
             }
             rows.push(row(shape, &ours, &theirs));
         }
-        print_table(&format!("{over}, world W2, seed {}; cost in us of the server's processor for each answer", seed()), &rows);
+        print_table(
+            &format!(
+                "{over}, world W2, seed {}; cost in us of the server's processor for each answer",
+                seed()
+            ),
+            &rows,
+        );
     }
     Ok(())
 }

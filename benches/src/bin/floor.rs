@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use portcullis_benches::wire::{floor::Floor, framed};
 use portcullis_benches::Shape;
 use portcullis_benches::measure::print;
+use portcullis_benches::wire::{floor::Floor, framed};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;

@@ -245,7 +245,8 @@ impl Asker {
                 sent.push_back((place, Instant::now()));
                 send.send(message).await.map_err(|error| error.to_string())?;
             }
-            let answer = answers.next().await.ok_or("the stream ended")?.map_err(|status| status.to_string())?;
+            let answer =
+                answers.next().await.ok_or("the stream ended")?.map_err(|status| status.to_string())?;
             let Some((place, since)) = sent.pop_front() else { return Err("an answer too many".to_owned()) };
             self.count(1, since);
             self.check_result(place, answer.result)?;

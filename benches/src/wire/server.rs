@@ -127,7 +127,8 @@ pub fn run_on(processor: usize) -> Result<(), String> {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let mut set = CpuSet::new();
     set.set(processor.min(count.max(2) - 1));
-    rustix::thread::sched_setaffinity(None, &set).map_err(|error| format!("cannot choose a processor: {error}"))
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| format!("cannot choose a processor: {error}"))
 }
 
 fn folder() -> Result<TempDir, String> {
