@@ -5,6 +5,8 @@
 mod exception;
 mod layers;
 
+use std::ops::ControlFlow;
+
 use smallvec::{SmallVec, smallvec};
 
 use crate::arn::is_aws_partition;
@@ -40,17 +42,16 @@ pub(crate) fn decide<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>) -> Ve
         return Verdict::Allow(Layer::Identity, smallvec![]);
     }
     // 1: an explicit deny in any layer decides.
-    for scope in layers.all() {
-        if let Some(denied) = scope.find_deny(evaluation) {
-            return denied;
-        }
+    let denied = layers.visit(evaluation, |scope| stop_at(scope.find_deny(evaluation)));
+    if let ControlFlow::Break(denied) = denied {
+        return denied;
     }
     // 2, 3, 4: pure filters.
-    let filters = layers.rcp.iter().chain(&layers.scp).chain(&layers.endpoint);
-    for scope in filters {
-        if scope.find_allow(evaluation).is_none() {
-            return Verdict::ImplicitDeny(scope.layer);
-        }
+    let silent = layers.visit_filters(evaluation, |scope| {
+        stop_at(scope.find_allow(evaluation).is_none().then_some(scope.layer))
+    });
+    if let ControlFlow::Break(layer) = silent {
+        return Verdict::ImplicitDeny(layer);
     }
     if let Some(layer) = exception::never_allowed(evaluation, layers) {
         return Verdict::ImplicitDeny(layer);
@@ -69,6 +70,10 @@ pub(crate) fn decide<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>) -> Ve
         return across(evaluation, layers, &grants);
     }
     within(evaluation, layers, &grants)
+}
+
+fn stop_at<T>(found: Option<T>) -> ControlFlow<T> {
+    found.map_or(ControlFlow::Continue(()), ControlFlow::Break)
 }
 
 /// E-5 steps 7 to 14: one account.
@@ -121,7 +126,7 @@ fn principal_side<'a>(
     layers: &Layers<'a>,
 ) -> Result<Option<StatementRef<'a>>, Layer> {
     let mut granted = None;
-    if let Some(identity) = &layers.identity {
+    if let Some(identity) = layers.identity(evaluation) {
         granted = Some(identity.find_allow(evaluation).ok_or(Layer::Identity)?);
     }
     if !layers.boundary_allows(evaluation) {

@@ -2,6 +2,8 @@
 //!
 //! The decision inside an explanation is the one `authorize` gives; this file only watches.
 
+use std::ops::ControlFlow;
+
 use crate::authorize::{Layers, Scope, conclude, decide};
 use crate::compile::PolicySet;
 use crate::compile::condition::Condition;
@@ -20,8 +22,9 @@ impl PolicySet {
         let layers = Layers::of(&evaluation);
         let verdict = decide(&evaluation, &layers);
         let decision = conclude(&evaluation, verdict);
-        let mut traces: Vec<LayerTrace<'a>> = layers.all().map(|scope| trace(&evaluation, scope)).collect();
-        if layers.has_session() && layers.session.is_empty() {
+        let mut traces: Vec<LayerTrace<'a>> = Vec::new();
+        each_scope(&evaluation, &layers, |scope| traces.push(trace(&evaluation, scope)));
+        if layers.has_session() && !traces.iter().any(|trace| trace.layer == Layer::Session) {
             let note = "the session has no policy that could allow anything".to_owned();
             traces.push(LayerTrace {
                 layer: Layer::Session,
@@ -40,7 +43,7 @@ impl PolicySet {
         let evaluation = Evaluation::new(self, request);
         let layers = Layers::of(&evaluation);
         let mut keys = std::collections::BTreeMap::new();
-        for scope in layers.all() {
+        each_scope(&evaluation, &layers, |scope| {
             for statement in scope.statements() {
                 for index in mentioned(scope.pool, statement) {
                     if let Some(key) = scope.pool.keys.get(index as usize) {
@@ -48,7 +51,7 @@ impl PolicySet {
                     }
                 }
             }
-        }
+        });
         keys.into_values().collect()
     }
 }
@@ -75,7 +78,14 @@ fn mentioned(pool: &Pool, statement: &Statement) -> Vec<u32> {
     keys
 }
 
-fn trace<'a>(evaluation: &Evaluation<'a>, scope: &Scope<'a>) -> LayerTrace<'a> {
+fn each_scope<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>, mut show: impl FnMut(&Scope<'_, 'a>)) {
+    let _: ControlFlow<()> = layers.visit(evaluation, |scope| {
+        show(&scope);
+        ControlFlow::Continue(())
+    });
+}
+
+fn trace<'a>(evaluation: &Evaluation<'a>, scope: &Scope<'_, 'a>) -> LayerTrace<'a> {
     let statements: Vec<_> =
         scope.statements().into_iter().map(|it| statement(evaluation, scope, it)).collect();
     let matched = |effect| statements.iter().any(|statement| statement.matched && statement.effect == effect);
@@ -91,7 +101,7 @@ fn trace<'a>(evaluation: &Evaluation<'a>, scope: &Scope<'a>) -> LayerTrace<'a> {
 
 fn statement<'a>(
     evaluation: &Evaluation<'a>,
-    scope: &Scope<'a>,
+    scope: &Scope<'_, 'a>,
     statement: &'a Statement,
 ) -> StatementTrace<'a> {
     let named = !scope.has_principals || evaluation.class(scope.pool, statement).is_some();

@@ -116,53 +116,8 @@ pub(crate) enum Read {
     Address(IpAddr),
 }
 
-/// A context entry.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<'a> {
-    /// As sent.
-    pub(crate) key: &'a str,
-    pub(crate) value: Value<'a>,
-    pub(crate) read: Read,
-}
-
-/// Context entries; the usual few need no allocation. (`SmallVec` would make the request invariant in its lifetime.)
-#[derive(Debug, Clone)]
-pub(crate) enum Entries<'a> {
-    Few(ArrayVec<Entry<'a>, 8>),
-    Many(Vec<Entry<'a>>),
-}
-
-impl<'a> Entries<'a> {
-    pub(crate) fn new() -> Self {
-        Self::Few(ArrayVec::new())
-    }
-
-    pub(crate) fn push(&mut self, entry: Entry<'a>) {
-        match self {
-            Self::Many(entries) => entries.push(entry),
-            Self::Few(entries) => {
-                if let Err(full) = entries.try_push(entry) {
-                    let mut all: Vec<Entry<'a>> = entries.drain(..).collect();
-                    all.push(full.element());
-                    *self = Self::Many(all);
-                }
-            }
-        }
-    }
-
-    /// The entry under a key in lower case.
-    #[inline]
-    pub(crate) fn find(&self, folded: &str) -> Option<&Entry<'a>> {
-        self.as_slice().iter().find(|entry| equals_folded(entry.key, folded))
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Entry<'a>] {
-        match self {
-            Self::Few(entries) => entries,
-            Self::Many(entries) => entries,
-        }
-    }
-}
+/// Readings of the first few context values that have one, by their place in the context.
+pub(crate) type Readings = ArrayVec<(u16, Read), 4>;
 
 /// What the request is about.
 #[derive(Debug, Clone)]
@@ -184,7 +139,7 @@ pub struct Request<'a> {
     /// Bytes of `vendor:`.
     pub(crate) vendor_length: usize,
     pub(crate) target: Target<'a>,
-    pub(crate) context: Entries<'a>,
+    pub(crate) readings: Readings,
 }
 
 impl<'a> Request<'a> {
@@ -207,5 +162,23 @@ impl<'a> Request<'a> {
     pub fn overridden_keys(&self) -> Vec<&'a str> {
         let owned = |key: &str| key::facts(key).is_some_and(|facts| facts.engine_owned);
         self.input.context.iter().map(|(key, _)| *key).filter(|key| owned(key)).collect()
+    }
+
+    /// The value that the caller sent under a key, as the key declares it (C-17), and what it reads as when that is
+    /// known already. An empty list is a missing key (C-12).
+    pub(crate) fn sent(&self, folded: &str, multi_valued: Option<bool>) -> Option<(Value<'a>, Read)> {
+        let at = self.input.context.iter().position(|(key, _)| equals_folded(key, folded))?;
+        let (_, value) = self.input.context.get(at)?;
+        let one = |text| if multi_valued == Some(true) { Value::ListOfOne(text) } else { Value::One(text) };
+        let value = match value {
+            ContextValue::Text(text) => one(text),
+            ContextValue::Bool(true) => one("true"),
+            ContextValue::Bool(false) => one("false"),
+            ContextValue::List([]) => return None,
+            ContextValue::List([text]) if multi_valued == Some(false) => one(text),
+            ContextValue::List(list) => Value::List(list),
+        };
+        let reading = self.readings.iter().find(|(place, _)| usize::from(*place) == at);
+        Some((value, reading.map_or(Read::Text, |(_, read)| *read)))
     }
 }

@@ -49,12 +49,6 @@ pub(crate) fn equal(word: u64, byte: u8) -> u64 {
     !(((other & !HIGH) + !HIGH) | other) & HIGH
 }
 
-/// Mask of the bytes below `byte`, which is at most 0x80.
-#[inline]
-pub(crate) fn below(word: u64, byte: u8) -> u64 {
-    !((word | HIGH) - splat(byte)) & !word & HIGH
-}
-
 /// Mask of the ASCII upper-case letters.
 #[inline]
 pub(crate) fn upper(word: u64) -> u64 {
@@ -157,7 +151,6 @@ mod tests {
                     (0..8).filter(|at| test(bytes[*at])).collect()
                 };
                 assert_eq!(places(equal(word, b':')), say(&|byte| byte == b':'));
-                assert_eq!(places(below(word, b'0')), say(&|byte| byte < b'0'));
                 assert_eq!(places(upper(word)), say(&|byte| byte.is_ascii_uppercase()));
                 assert_eq!(lower(word).to_le_bytes(), bytes.map(|byte| byte.to_ascii_lowercase()));
                 assert_eq!(first(equal(word, b':')), bytes.iter().position(|b| *b == b':').unwrap_or(8));

@@ -219,7 +219,7 @@ fn slot(action: u32, slots: usize) -> usize {
 }
 
 /// Bytes of a resource that anchors are about.
-const START_BYTES: usize = 256;
+const START_BYTES: usize = 128;
 /// Delimiters at which the start of a resource is cut.
 const CUTS_MAX: usize = 12;
 
@@ -239,15 +239,24 @@ impl<'a> ResourceStart<'a> {
     /// Of the resource part of an ARN; empty for a request about no resource.
     pub(crate) fn of(text: &'a str) -> Self {
         let mut start = Self { text, words: ArrayVec::new(), cuts: OnceCell::new() };
+        start.fill();
+        start
+    }
+
+    /// An empty one, to be filled where it stands.
+    pub(crate) fn unread(text: &'a str) -> Self {
+        Self { text, words: ArrayVec::new(), cuts: OnceCell::new() }
+    }
+
+    pub(crate) fn fill(&mut self) {
         let mut hash = 0;
-        let bytes = text.as_bytes();
+        let bytes = self.text.as_bytes();
         let _: ControlFlow<()> = visit_words(bytes.get(..START_BYTES).unwrap_or(bytes), |word| {
-            let _ = start.words.try_push((word, hash));
+            let _ = self.words.try_push((word, hash));
             hash = stir(hash, word);
             ControlFlow::Continue(())
         });
-        let _ = start.words.try_push((0, hash));
-        start
+        let _ = self.words.try_push((0, hash));
     }
 
     /// The hash of the first bytes; of any text that is longer than this one, a number without meaning.

@@ -3,7 +3,7 @@
 use super::Map;
 
 /// Levels from the root to the account: name of the node and index of the view.
-pub(crate) type Levels = Box<[(Box<str>, u32)]>;
+pub(crate) type Levels = [(Box<str>, u32)];
 
 /// One account of the organization.
 #[derive(Debug)]
@@ -11,9 +11,9 @@ pub(crate) struct OrganizationAccount {
     /// `o-ID/r-ID/ou-ID/`.
     pub(crate) path: Box<str>,
     /// `None`: no such layer (E-14).
-    pub(crate) scps: Option<Levels>,
+    pub(crate) scps: Option<Box<Levels>>,
     /// The same for RCPs.
-    pub(crate) rcps: Option<Levels>,
+    pub(crate) rcps: Option<Box<Levels>>,
 }
 
 /// The whole organization.

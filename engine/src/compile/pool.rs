@@ -10,7 +10,7 @@ use super::Map;
 use super::action::{ActionTable, ActionTableBuilder};
 use super::condition::{Condition, compile_condition};
 use crate::arn::is_account;
-use crate::condition::key::Derived;
+use crate::condition::key::{Derived, facts};
 use crate::diagnostic::SourceText;
 use crate::pattern::Pattern;
 use crate::policy::{self, Document, Effect, Patterns, PolicyType, PrincipalEntry, Spanned};
@@ -21,6 +21,8 @@ use crate::word::hash_folded;
 pub(crate) struct Key {
     pub(crate) written: Box<str>,
     pub(crate) folded: Box<str>,
+    /// Whether it holds a list, when the engine knows the key (C-17).
+    pub(crate) multi_valued: Option<bool>,
     pub(crate) derived: Derived,
 }
 
@@ -208,6 +210,7 @@ impl PoolBuilder {
         self.pool.keys.push(Key {
             written: written.into(),
             derived: Derived::of(&folded),
+            multi_valued: facts(&folded).map(|facts| facts.multi_valued),
             folded: folded.as_str().into(),
         });
         self.keys.insert(folded.into(), index);

@@ -31,7 +31,7 @@ impl<'a> Evaluation<'a> {
 
     /// The value of a key, and what its text reads as when that is known already.
     pub(crate) fn lookup_typed<'e>(&'e self, key: &Key) -> Option<(Value<'e>, Read)> {
-        let sent = || self.request.context.find(&key.folded).map(|entry| (entry.value, entry.read));
+        let sent = || self.request.sent(&key.folded, key.multi_valued);
         let text = |value| (value, Read::Text);
         match &key.derived {
             Derived::No => sent(),
@@ -188,10 +188,9 @@ impl<'a> Evaluation<'a> {
 
     /// The id of the endpoint that the call came through.
     pub(crate) fn endpoint(&self) -> Option<&str> {
-        const KEY: &str = "aws:sourcevpce";
-        match self.request.context.find(KEY)?.value {
-            Value::One(id) => Some(id),
-            Value::ListOfOne(_) | Value::List(_) => None,
+        match self.request.sent("aws:sourcevpce", Some(false))? {
+            (Value::One(id), _) => Some(id),
+            _ => None,
         }
     }
 

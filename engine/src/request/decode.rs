@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    ContextValue, Entries, Entry, OwnedKeys, Principal, Read, Request, RequestInput, Target, Value,
-    Violation, fold,
+    ContextValue, OwnedKeys, Principal, Read, Readings, Request, RequestInput, Target, Value, Violation, fold,
 };
 use crate::arn::{Arn, is_account};
 use crate::condition::key::{self, KeyFacts, KeyType};
@@ -35,15 +34,15 @@ pub(super) fn request(input: RequestInput<'_>) -> Result<Request<'_>, Violations
         violations.push(violation("resource_account", "must be an account of 12 digits"));
     }
     let (Some(principal), Some(target)) = (principal, target) else {
-        read_context(&input, &mut Entries::new(), &mut violations);
+        read_context(&input, &mut Readings::new(), &mut violations);
         return Err(violations);
     };
-    // Filled where it is returned: a request is large, and moving it costs as much as reading it.
-    let context = Entries::new();
     let (action_hash, action) = (action.hash, fold(input.action, action.has_upper));
-    let mut request = Ok(Request { input, principal, action, action_hash, vendor_length, target, context });
-    if let Ok(Request { context, .. }) = &mut request {
-        read_context(&input, context, &mut violations);
+    let readings = Readings::new();
+    // Filled where it is returned: a request is large, and moving it costs as much as reading it.
+    let mut request = Ok(Request { input, principal, action, action_hash, vendor_length, target, readings });
+    if let Ok(Request { readings, .. }) = &mut request {
+        read_context(&input, readings, &mut violations);
     }
     if !violations.is_empty() {
         request = Err(violations);
@@ -193,7 +192,7 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
     Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix, has_upper), arn })
 }
 
-fn read_context<'a>(input: &RequestInput<'a>, entries: &mut Entries<'a>, violations: &mut Violations) {
+fn read_context(input: &RequestInput<'_>, readings: &mut Readings, violations: &mut Violations) {
     if input.context.len() > limit::CONTEXT_KEYS_MAX {
         violations.push(violation("context", format!("has more than {} keys", limit::CONTEXT_KEYS_MAX)));
         return;
@@ -203,14 +202,17 @@ fn read_context<'a>(input: &RequestInput<'a>, entries: &mut Entries<'a>, violati
         violations.push(violation("context", format!("has more than {} values", limit::CONTEXT_VALUES_MAX)));
         return;
     }
-    for &(key, value) in input.context {
+    for (place, (key, value)) in input.context.iter().enumerate() {
         let facts = key::facts(key);
-        if let Some(description) = key_problem(key, facts, entries, input.owned_keys) {
+        if let Some(description) = key_problem(key, facts, place, input) {
             violations.push(violation(format!("context[{key:?}]"), description));
         }
-        match folded_value(facts, value, input.owned_keys) {
-            Ok(Some((value, read))) => entries.push(Entry { key, value, read }),
-            Ok(None) => {}
+        match read_value(facts, *value, input.owned_keys) {
+            Ok(Read::Text) => {}
+            Ok(read) => {
+                // When there is no room a condition reads the text again.
+                let _ = readings.try_push((place as u16, read));
+            }
             Err(description) => violations.push(violation(format!("context[{key:?}]"), description)),
         }
     }
@@ -219,8 +221,8 @@ fn read_context<'a>(input: &RequestInput<'a>, entries: &mut Entries<'a>, violati
 fn key_problem(
     key: &str,
     facts: Option<KeyFacts>,
-    before: &Entries<'_>,
-    owned: OwnedKeys,
+    place: usize,
+    input: &RequestInput<'_>,
 ) -> Option<&'static str> {
     if is_longer(key, limit::KEY_CHARS_MAX) {
         const { assert!(limit::KEY_CHARS_MAX == 512) };
@@ -229,12 +231,13 @@ fn key_problem(
     if key.is_empty() {
         return Some("is an empty key");
     }
-    if owned == OwnedKeys::Refuse && facts.is_some_and(|facts| facts.engine_owned) {
+    if input.owned_keys == OwnedKeys::Refuse && facts.is_some_and(|facts| facts.engine_owned) {
         // K-1: a caller does not choose its own identity.
         return Some("is set by the engine and may not be sent");
     }
-    let is_same = |entry: &Entry<'_>| entry.key.len() == key.len() && entry.key.eq_ignore_ascii_case(key);
-    before.as_slice().iter().any(is_same).then_some("is given twice, and context keys ignore case")
+    let mut before = input.context.iter().take(place);
+    let twice = before.any(|(other, _)| other.len() == key.len() && other.eq_ignore_ascii_case(key));
+    twice.then_some("is given twice, and context keys ignore case")
 }
 
 impl ContextValue<'_> {
@@ -243,29 +246,19 @@ impl ContextValue<'_> {
     }
 }
 
-/// The value as its key declares it (C-17); `None` for an empty list, which is a missing key (C-12).
-fn folded_value(
-    facts: Option<KeyFacts>,
-    value: ContextValue<'_>,
-    owned: OwnedKeys,
-) -> Result<Option<(Value<'_>, Read)>, String> {
-    let multi_valued = facts.map(|facts| facts.multi_valued);
+/// Whether the value fits its key (C-17), and what a single text reads as.
+fn read_value(facts: Option<KeyFacts>, value: ContextValue<'_>, owned: OwnedKeys) -> Result<Read, String> {
     let kind = facts.map_or(KeyType::String, |facts| facts.kind);
-    let one = |text| if multi_valued == Some(true) { Value::ListOfOne(text) } else { Value::One(text) };
-    match (value, multi_valued) {
-        (ContextValue::Text(text), _) => Ok(Some((one(text), read(text, kind, owned)?))),
-        (ContextValue::Bool(flag), _) => {
-            let text = if flag { "true" } else { "false" };
-            Ok(Some((one(text), read(text, kind, owned)?)))
+    match value {
+        ContextValue::Text(text) => read(text, kind, owned),
+        ContextValue::Bool(flag) => read(if flag { "true" } else { "false" }, kind, owned),
+        ContextValue::List([text]) => read(text, kind, owned),
+        ContextValue::List([_, _, ..]) if facts.is_some_and(|facts| !facts.multi_valued) => {
+            Err("is single-valued, but has several values".into())
         }
-        (ContextValue::List([]), _) => Ok(None),
-        (ContextValue::List([text]), Some(false)) => Ok(Some((one(text), read(text, kind, owned)?))),
-        (ContextValue::List(_), Some(false)) => Err("is single-valued, but has several values".into()),
-        (ContextValue::List(list), _) => {
-            for text in list {
-                read(text, kind, owned)?;
-            }
-            Ok(Some((Value::List(list), Read::Text)))
+        ContextValue::List(list) => {
+            list.iter().try_for_each(|text| read(text, kind, owned).map(drop))?;
+            Ok(Read::Text)
         }
     }
 }
