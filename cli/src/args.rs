@@ -1,5 +1,6 @@
 //! The command line: names, help texts and examples. Nothing is decided here.
 
+mod audit;
 mod question;
 
 use std::path::PathBuf;
@@ -7,6 +8,9 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use audit::{
+    Audit, AuditCommand, AuditFiles, AuditFilter, AuditQuery, AuditTail, AuditVerify, DecisionName,
+};
 pub(crate) use question::Question;
 
 /// The version with the commit it was built from, when the build was told: `0.1.0 (commit abc)`.
@@ -53,6 +57,8 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Exit 0 when a sidecar is serving; for probes in an image without a shell.
     Healthcheck(Healthcheck),
+    /// Search, follow and verify audit files.
+    Audit(Audit),
     /// Show the configuration.
     Config(Config),
     /// Print a completion script.

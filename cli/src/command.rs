@@ -1,5 +1,6 @@
 //! The commands, one file each; this one picks.
 
+mod audit;
 mod authorize;
 mod check;
 mod config;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Status(status) => status::status(&status),
         Command::Wait(wait) => status::wait(&wait),
         Command::Healthcheck(healthcheck) => status::healthcheck(&healthcheck),
+        Command::Audit(audit) => audit::run(&audit),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => paper::completions(shell),
         Command::Man { directory } => paper::man(&directory),

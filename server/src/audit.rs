@@ -272,7 +272,7 @@ impl Trail {
         match self.options.allow_one_in {
             0 => false,
             1 => true,
-            one_in => render::mix(self.allows.fetch_add(1, Ordering::Relaxed)) % one_in == 0,
+            one_in => render::mix(self.allows.fetch_add(1, Ordering::Relaxed)).is_multiple_of(one_in),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The built program, run as a user runs it: arguments in, text and exit codes out.
 
 #[cfg(test)]
+mod audit;
 mod check;
 #[cfg(test)]
 mod configuration;

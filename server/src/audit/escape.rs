@@ -50,7 +50,7 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
 fn is_plain(bytes: &[u8]) -> bool {
     bytes
         .iter()
-        .fold(true, |plain, &byte| plain & (byte >= 0x20) & (byte < 0x7f) & (byte != b'"') & (byte != b'\\'))
+        .fold(true, |plain, &byte| plain & (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\'))
 }
 
 fn is_special(character: char) -> bool {

@@ -224,7 +224,7 @@ impl Renderer {
         escape(out, &self.source_suffix);
         member(out, b"\",\"eventName\":", name);
         let of_arn = if head.resource.text.starts_with("arn:") {
-            head.resource.text.splitn(6, ':').nth(3).unwrap_or_default()
+            head.resource.text.split(':').nth(3).unwrap_or_default()
         } else {
             ""
         };
@@ -324,7 +324,7 @@ impl Renderer {
         out.extend_from_slice(b"\",\"readOnly\":");
         let name = head.action.text.split_once(':').map_or(head.action.text, |(_, name)| name);
         out.extend_from_slice(if is_read_only(name) { b"true" } else { b"false" });
-        let of_arn = head.resource.text.splitn(6, ':').nth(4).unwrap_or_default();
+        let of_arn = head.resource.text.split(':').nth(4).unwrap_or_default();
         let owner = [head.resource_account.text, of_arn, who.account()];
         let owner = owner.into_iter().find(|account| !account.is_empty()).unwrap_or_default();
         if head.resource.text != "*" {
@@ -342,9 +342,10 @@ impl Renderer {
 
     /// `additionalEventData`, left open.
     fn additional(&mut self, out: &mut Vec<u8>, head: &Head<'_>, mut reader: Reader<'_>) -> Option<bool> {
+        member(out, b",\"additionalEventData\":{\"action\":", head.action.text);
         out.extend_from_slice(match head.effect {
-            Effect::Allow => b",\"additionalEventData\":{\"decision\":\"Allow\",\"reason\":\"".as_slice(),
-            Effect::Deny => b",\"additionalEventData\":{\"decision\":\"Deny\",\"reason\":\"",
+            Effect::Allow => b",\"decision\":\"Allow\",\"reason\":\"".as_slice(),
+            Effect::Deny => b",\"decision\":\"Deny\",\"reason\":\"",
         });
         out.extend_from_slice(head.reason.as_str().as_bytes());
         out.extend_from_slice(b"\",\"layer\":\"");
@@ -431,7 +432,8 @@ impl<'b> Session<'b> {
             reader.text()?;
         }
         for _ in 0..reader.number()? {
-            (reader.text()?, reader.text()?);
+            reader.text()?;
+            reader.text()?;
         }
         Some(Self { facts, inline_policies, policies_and_tags })
     }

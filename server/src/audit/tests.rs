@@ -22,9 +22,7 @@ fn open(disk: &Disk, adjust: impl FnOnce(&mut AuditOptions)) -> Audit {
 }
 
 fn record(audit: &Audit, number: usize) -> Recorded {
-    let mut sample = Sample::default();
-    sample.request_id = format!("r{number}");
-    sample.record(audit)
+    Sample { request_id: format!("r{number}"), ..Sample::default() }.record(audit)
 }
 
 fn record_done(audit: &Audit, number: usize) {

@@ -1,20 +1,28 @@
 //! Reads audit lines back: is anything missing, changed, torn or out of order?
 //!
-//! Knows nothing of files: lines come in, findings go out. Invariant: it only trusts what it can recompute; a record
+//! Reads no files: lines come in, findings go out. Invariant: it only trusts what it can recompute; a record
 //! that says that others are missing is reported beside what is missing without such a record.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::escape::hex;
+use super::rotation;
 use super::service::{GAP, Happening};
 
 /// Findings that are kept one by one; all are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 /// Sequence numbers of one process that came early and wait for those before; more is out of order for good.
 const EARLY_MAX: usize = 100_000;
+
+/// The files that were set aside from an audit file and still are there, oldest first.
+#[must_use]
+pub fn older_files(path: &Path) -> Vec<PathBuf> {
+    rotation::set_aside(path).into_iter().map(|(_, path)| path).collect()
+}
 
 /// One thing wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

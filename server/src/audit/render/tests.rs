@@ -66,7 +66,7 @@ fn an_allow_is_a_cloudtrail_event() {
         "eventType": "AwsApiCall",
         "recipientAccountId": "111122223333",
         "additionalEventData": {
-            "decision": "Allow", "reason": "Allowed", "layer": "identity",
+            "action": "orders:GetOrder", "decision": "Allow", "reason": "Allowed", "layer": "identity",
             "determiningStatements": [{
                 "policyId": "arn:aws:iam::111122223333:user/sales/alice/orders", "sid": "Read", "index": 2,
                 "file": "policies.json", "line": 7, "column": 9, "layer": "identity"
