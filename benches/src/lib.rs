@@ -9,6 +9,8 @@
 pub mod account;
 pub mod generate;
 pub mod measure;
+#[cfg(feature = "peers")]
+pub mod peer;
 pub mod question;
 mod read;
 pub mod scan;
