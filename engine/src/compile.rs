@@ -17,7 +17,7 @@ use crate::directory::{self, Entities, InlinePolicy};
 use crate::load::{LoadMode, Loaded};
 use crate::policy::{Document, PolicyType, Spanned};
 use crate::{json, limit};
-use index::View;
+use index::{View, ViewBuilder};
 use organization::OrganizationIndex;
 use pool::{Pool, PoolBuilder};
 use resources::ResourceIndex;
@@ -133,7 +133,7 @@ impl SessionPolicies {
             return Err(findings);
         }
         let pool = pool.finish();
-        let view = View::new(&pool, policies);
+        let view = ViewBuilder::new(&pool).view(policies);
         Ok(Self { pool, view })
     }
 }

@@ -57,6 +57,7 @@ pub(crate) struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
+    #[inline]
     fn of(request: &Request<'_>, pool: &'a Pool, steps: &Cell<u32>) -> Self {
         let Request { action, action_hash, vendor_length, .. } = request;
         Self { pool, actions: pool.action_table.matching(action, *action_hash, *vendor_length, steps) }
@@ -98,6 +99,7 @@ pub(crate) enum Part {
 
 impl<'a> Evaluation<'a> {
     /// Derives everything that the directory knows about the principal and the resource.
+    #[inline]
     pub(crate) fn new(set: &'a PolicySet, request: &'a Request<'a>) -> Self {
         let session = request.input.session.as_ref();
         let issuer = session.and_then(|session| session.issuer);

@@ -147,6 +147,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// Every violation found, each naming its field.
+    #[inline]
     pub fn parse(input: RequestInput<'a>) -> Result<Self, Vec<Violation>> {
         decode::request(input)
     }

@@ -134,6 +134,7 @@ impl ActionTableBuilder {
 
 impl ActionTable {
     /// The ids that an action in lower case matches, given its hash; `vendor_length` counts the colon.
+    #[inline]
     pub(crate) fn matching(
         &self,
         action: &str,

@@ -72,53 +72,75 @@ struct Group {
 /// A slot without a group: ids are far below.
 const EMPTY: Group = Group { action: u32::MAX, start: 0, end: 0 };
 
-impl View {
-    pub(crate) fn new(pool: &Pool, policies: Vec<u32>) -> Self {
+/// Builds the views of a pool.
+#[derive(Debug)]
+pub(crate) struct ViewBuilder<'p> {
+    pool: &'p Pool,
+    /// Of each resource pattern: patterns stand in many views.
+    anchors: Vec<Anchor>,
+}
+
+impl<'p> ViewBuilder<'p> {
+    pub(crate) fn new(pool: &'p Pool) -> Self {
+        Self { pool, anchors: pool.patterns.iter().map(anchor_of).collect() }
+    }
+
+    /// The view of these policies.
+    pub(crate) fn view(&self, policies: Vec<u32>) -> View {
+        let pool = self.pool;
         let (mut denies, mut allows) = (Vec::new(), Vec::new());
         for policy in policies.iter().filter_map(|policy| pool.policies.get(*policy as usize)) {
             for id in policy.statements.clone() {
                 match pool.statements.get(id as usize) {
                     Some(statement) if statement.effect == Effect::Deny => {
-                        add_candidates(pool, id, statement, &mut denies);
+                        self.add_candidates(id, statement, &mut denies);
                     }
-                    Some(statement) => add_candidates(pool, id, statement, &mut allows),
+                    Some(statement) => self.add_candidates(id, statement, &mut allows),
                     None => {}
                 }
             }
         }
-        Self { denies: Index::new(denies), allows: Index::new(allows), policies: policies.into() }
+        View { denies: Index::new(denies), allows: Index::new(allows), policies: policies.into() }
     }
 
+    fn add_candidates(&self, id: u32, statement: &Statement, candidates: &mut Vec<Candidate>) {
+        let pool = self.pool;
+        let Some(actions) = pool.actions.get(statement.actions as usize) else { return };
+        let ids: &[u32] = if actions.negated || !actions.any_vendor.is_empty() {
+            &[UNINDEXED]
+        } else if actions.any {
+            &[ANY]
+        } else {
+            &actions.ids
+        };
+        let resources = statement.resources.and_then(|at| pool.resources.get(at as usize));
+        // Negation and variables are about the element, not about one pattern of it; and where the action is still to be
+        // looked at, so is the whole statement.
+        let listed = resources.filter(|it| !it.negated && !it.has_variables && *ids != [UNINDEXED]);
+        let patterns =
+            listed.map(|it| it.patterns.clone()).filter(|it| it.len() * ids.len() <= CANDIDATES_MAX);
+        for action in ids {
+            let one = |anchor, resource| Candidate { action: *action, anchor, statement: id, resource };
+            match &patterns {
+                None => candidates.push(one(ANYWHERE, WHOLE_ELEMENT)),
+                Some(patterns) => candidates.extend(patterns.clone().filter_map(|at| {
+                    let pattern = pool.patterns.get(at as usize)?;
+                    let anchor = self.anchors.get(at as usize).copied().unwrap_or(ANYWHERE);
+                    // M-19: the wildcard of a prefix may reach into the resource part.
+                    let reaches = statement.effect == Effect::Deny
+                        && matches!(pattern, ResourcePattern::Arn { whole: Some(_), .. });
+                    Some(one(if reaches { ANYWHERE } else { anchor }, at))
+                })),
+            }
+        }
+    }
+}
+
+impl View {
     /// Every statement, in the order of the policies.
     pub(crate) fn statements<'p>(&'p self, pool: &'p Pool) -> impl Iterator<Item = u32> + 'p {
         let policies = self.policies.iter().filter_map(|policy| pool.policies.get(*policy as usize));
         policies.flat_map(|policy| policy.statements.clone())
-    }
-}
-
-fn add_candidates(pool: &Pool, id: u32, statement: &Statement, candidates: &mut Vec<Candidate>) {
-    let Some(actions) = pool.actions.get(statement.actions as usize) else { return };
-    let ids: &[u32] = if actions.negated || !actions.any_vendor.is_empty() {
-        &[UNINDEXED]
-    } else if actions.any {
-        &[ANY]
-    } else {
-        &actions.ids
-    };
-    let resources = statement.resources.and_then(|at| pool.resources.get(at as usize));
-    // Negation and variables are about the element, not about one pattern of it; and where the action is still to be
-    // looked at, so is the whole statement.
-    let listed = resources.filter(|it| !it.negated && !it.has_variables && *ids != [UNINDEXED]);
-    let patterns = listed.map(|it| it.patterns.clone()).filter(|it| it.len() * ids.len() <= CANDIDATES_MAX);
-    for action in ids {
-        let one = |anchor, resource| Candidate { action: *action, anchor, statement: id, resource };
-        match &patterns {
-            None => candidates.push(one(ANYWHERE, WHOLE_ELEMENT)),
-            Some(patterns) => candidates.extend(patterns.clone().filter_map(|at| {
-                let pattern = pool.patterns.get(at as usize)?;
-                Some(one(anchor_of(pattern, statement.effect), at))
-            })),
-        }
     }
 }
 
@@ -237,18 +259,15 @@ pub(crate) struct ResourceStart<'a> {
 
 impl<'a> ResourceStart<'a> {
     /// Of the resource part of an ARN; empty for a request about no resource.
+    #[inline]
     pub(crate) fn of(text: &'a str) -> Self {
         let mut start = Self { text, words: ArrayVec::new(), cuts: OnceCell::new() };
         start.fill();
         start
     }
 
-    /// An empty one, to be filled where it stands.
-    pub(crate) fn unread(text: &'a str) -> Self {
-        Self { text, words: ArrayVec::new(), cuts: OnceCell::new() }
-    }
-
-    pub(crate) fn fill(&mut self) {
+    #[inline]
+    fn fill(&mut self) {
         let mut hash = 0;
         let bytes = self.text.as_bytes();
         let _: ControlFlow<()> = visit_words(bytes.get(..START_BYTES).unwrap_or(bytes), |word| {
@@ -277,12 +296,8 @@ impl<'a> ResourceStart<'a> {
 }
 
 /// How every resource that the pattern matches starts: the text before its first wildcard, cut at a delimiter.
-fn anchor_of(pattern: &ResourcePattern, effect: Effect) -> Anchor {
-    let ResourcePattern::Arn { resource, whole, .. } = pattern else { return ANYWHERE };
-    if whole.is_some() && effect == Effect::Deny {
-        // M-19: the wildcard of the prefix may reach into the resource part.
-        return ANYWHERE;
-    }
+fn anchor_of(pattern: &ResourcePattern) -> Anchor {
+    let ResourcePattern::Arn { resource, .. } = pattern else { return ANYWHERE };
     let text = resource.literal_start();
     let length = match resource {
         Pattern::Exact(_) => text.len().min(START_BYTES),

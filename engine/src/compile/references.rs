@@ -1,9 +1,8 @@
 //! Resolves names to indexes and builds the views: the last step of a build. Every unresolved name is a diagnostic.
 
 use super::Map;
-use super::index::View;
+use super::index::{View, ViewBuilder};
 use super::organization::{OrganizationAccount, OrganizationIndex};
-use super::pool::Pool;
 use super::resources::{ResourceEntry, ResourceIndex};
 use super::{Counts, Identity, PolicySet, PolicySetBuilder, builtin, entity_key, folded_tags};
 use crate::diagnostic::{Code, Diagnostic, Severity, SourceText};
@@ -12,7 +11,7 @@ use crate::policy::Spanned;
 
 /// What resolving needs from the builder, and what it finds.
 struct Resolver<'b> {
-    pool: &'b Pool,
+    builder: ViewBuilder<'b>,
     sources: &'b [SourceText],
     managed: &'b Map<Box<str>, u32>,
     findings: Vec<Diagnostic>,
@@ -26,7 +25,7 @@ pub(super) fn resolve(builder: &mut PolicySetBuilder) -> PolicySet {
     let full_access = builtin::full_access(&mut builder.pool);
     let pool = builder.pool.finish();
     let mut resolver = Resolver {
-        pool: &pool,
+        builder: ViewBuilder::new(&pool),
         sources: &builder.sources,
         managed: &builder.managed,
         findings: Vec::new(),
@@ -73,7 +72,7 @@ impl Resolver<'_> {
             return *index;
         }
         let index = self.views.len() as u32;
-        self.views.push(View::new(self.pool, policies.clone()));
+        self.views.push(self.builder.view(policies.clone()));
         self.view_of.insert(policies, index);
         index
     }
