@@ -3,6 +3,7 @@
 mod audit;
 mod question;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -132,6 +133,9 @@ pub(crate) struct Settings {
     /// What is logged, in the words of tracing's filter [default: info]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// How it is logged: human, json, or auto for human on a terminal and json elsewhere [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 }
 
 /// `serve`.
@@ -141,7 +145,14 @@ pub(crate) struct Settings {
 Examples:
   portcullis serve policies/
   portcullis serve policies/ --uds /run/portcullis/pdp.sock
-  PORTCULLIS_LISTEN=127.0.0.1:0 portcullis serve policies/")]
+  PORTCULLIS_LISTEN=127.0.0.1:0 portcullis serve policies/
+  portcullis serve policies/ --listen 127.0.0.1:0 -- pytest tests/
+
+A command after -- starts when the policies are loaded, finds the sidecar in PORTCULLIS_ADDRESS,
+PORTCULLIS_SOCKET and PORTCULLIS_HTTP_ADDRESS, gets SIGTERM and SIGINT, and gives serve its exit code.
+
+Signals: SIGTERM drains and ends, a second one cuts; SIGHUP reads policies, certificates, tokens, the audit
+file and the log's filter again; SIGUSR1 logs the state; SIGUSR2 logs everything, or again what is configured.")]
 pub(crate) struct Serve {
     /// The policy directory; may come from the configuration instead.
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -151,6 +162,9 @@ pub(crate) struct Serve {
     /// How the start-up lines are written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+    /// A command to run beside the sidecar.
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// `check`.

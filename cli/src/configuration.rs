@@ -12,11 +12,19 @@ use serde_json::{Map, Value};
 
 use crate::args::Settings;
 use crate::exit::usage;
+use crate::log::Format;
 
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "PORTCULLIS_CONFIG";
-/// The one setting that is the program's and not the server's.
+/// Where `serve` tells the command beside it that it listens; the commands that ask a sidecar look there as well.
+pub(crate) const ADDRESS_VARIABLE: &str = "PORTCULLIS_ADDRESS";
+/// The same for the Unix socket.
+pub(crate) const SOCKET_VARIABLE: &str = "PORTCULLIS_SOCKET";
+/// The same for the pages.
+pub(crate) const HTTP_ADDRESS_VARIABLE: &str = "PORTCULLIS_HTTP_ADDRESS";
+/// The settings that are the program's and not the server's.
 const LOG: &str = "log";
+const LOG_FORMAT: &str = "log_format";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +62,8 @@ pub(crate) struct Configuration {
     pub(crate) server: Config,
     /// What is logged.
     pub(crate) log: String,
+    /// How.
+    pub(crate) log_format: Format,
     /// The same by name, for `config --effective`.
     pub(crate) entries: Vec<Entry>,
 }
@@ -78,6 +88,12 @@ impl Configuration {
     }
 }
 
+/// Where this process's environment says that a sidecar listens: the socket, or the address.
+pub(crate) fn sidecar_of_environment() -> Option<String> {
+    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    read(SOCKET_VARIABLE).map(|path| format!("unix:{path}")).or_else(|| read(ADDRESS_VARIABLE))
+}
+
 struct File {
     path: PathBuf,
     values: toml::Table,
@@ -92,7 +108,8 @@ fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
 }
 
 fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Given> {
-    let Settings { config: _, listen, http_listen, uds, load_mode, poll_interval_ms, log } = settings;
+    let Settings { config: _, listen, http_listen, uds, load_mode, poll_interval_ms, log, log_format } =
+        settings;
     let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
     let given = [
         ("policy_directory", directory.as_ref()),
@@ -102,6 +119,7 @@ fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Given> {
         ("load_mode", load_mode.as_ref()),
         ("poll_interval_ms", poll_interval_ms.as_ref()),
         (LOG, log.as_ref()),
+        (LOG_FORMAT, log_format.as_ref()),
     ];
     given.into_iter().filter_map(|(name, text)| Some((name, text?.clone()))).collect()
 }
@@ -113,6 +131,7 @@ fn defaults() -> Map<String, Value> {
         _ => Map::new(),
     };
     defaults.insert(LOG.to_owned(), Value::from("info"));
+    defaults.insert(LOG_FORMAT.to_owned(), Value::from("auto"));
     defaults
 }
 
@@ -192,6 +211,8 @@ fn mistake(entry: &Entry) -> Option<String> {
     let error = if name == LOG {
         let filter = value.as_str().map(tracing_subscriber::EnvFilter::try_new)?;
         filter.err().map(|error| error.to_string())?
+    } else if name == LOG_FORMAT {
+        Format::read(value.as_str()?).err()?
     } else {
         let alone = Map::from_iter([(name.clone(), value.clone())]);
         serde_json::from_value::<Config>(Value::Object(alone)).err()?.to_string()
@@ -202,7 +223,8 @@ fn mistake(entry: &Entry) -> Option<String> {
 /// Variables that no setting reads. Those that Kubernetes sets for a Service whose name begins with `portcullis`
 /// are not ours to judge.
 fn unknown_variables(variables: &[(String, String)], defaults: &Map<String, Value>) -> Vec<String> {
-    let known = |name: &str| name == CONFIG_VARIABLE || defaults.keys().any(|key| variable_of(key) == name);
+    let ours = [CONFIG_VARIABLE, ADDRESS_VARIABLE, SOCKET_VARIABLE, HTTP_ADDRESS_VARIABLE];
+    let known = |name: &str| ours.contains(&name) || defaults.keys().any(|key| variable_of(key) == name);
     let unknown = variables.iter().filter(|(name, value)| !known(name) && !of_kubernetes(name, value));
     unknown.map(|(name, _)| format!("environment: `{name}` is not a setting")).collect()
 }
@@ -220,10 +242,15 @@ fn checked(entries: Vec<Entry>, mut mistakes: Vec<String>) -> anyhow::Result<Con
     let mut members: Map<_, _> =
         entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
     let log = members.remove(LOG).as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    let log_format = members.remove(LOG_FORMAT);
+    let log_format = log_format.as_ref().and_then(Value::as_str).unwrap_or("auto");
     if mistakes.is_empty() {
         let server: Config = serde_json::from_value(Value::Object(members))?;
         match server.check() {
-            Ok(()) => return Ok(Configuration { server, log, entries }),
+            Ok(()) => {
+                let log_format = Format::read(log_format).map_err(usage)?;
+                return Ok(Configuration { server, log, log_format, entries });
+            }
             Err(ConfigError::Values(sentences)) => mistakes = sentences,
             Err(error) => mistakes.push(error.to_string()),
         }

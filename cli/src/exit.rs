@@ -5,20 +5,36 @@ use std::io::Write as _;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// Yes, allowed, in order.
-    Ok = 0,
+    Ok,
     /// The command could not do its work (a file, a socket, a sidecar that does not answer).
-    CouldNotRun = 1,
+    CouldNotRun,
     /// The answer is Deny.
-    Denied = 2,
+    Denied,
     /// The policies do not load.
-    PoliciesRejected = 3,
+    PoliciesRejected,
     /// An expectation was not met.
-    ExpectationsFailed = 4,
+    ExpectationsFailed,
     /// The command line or the configuration is wrong.
-    Usage = 64,
+    Usage,
+    /// The command that `serve` ran beside the sidecar ended so.
+    OfCommand(u8),
+}
+
+impl Exit {
+    /// The number that the process ends with.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::CouldNotRun => 1,
+            Self::Denied => 2,
+            Self::PoliciesRejected => 3,
+            Self::ExpectationsFailed => 4,
+            Self::Usage => 64,
+            Self::OfCommand(code) => code,
+        }
+    }
 }
 
 /// A mistake in what the user wrote on the command line or in the configuration.

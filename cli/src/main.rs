@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod configuration;
 mod exit;
+mod log;
 mod render;
 mod request;
 
@@ -32,6 +33,6 @@ fn main() -> ExitCode {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::remote::{ASK_LIMIT, exchange};
 use crate::args::{Healthcheck, Output, Sidecar, Status, Wait};
+use crate::configuration::sidecar_of_environment;
 use crate::exit::Exit;
 use crate::render::{counted, counts_object, counts_phrase, visible, write_json_pretty};
 
@@ -18,8 +19,11 @@ use crate::render::{counted, counts_object, counts_phrase, visible, write_json_p
 const DEFAULT_SERVER: &str = "127.0.0.1:8180";
 
 fn endpoint(sidecar: &Sidecar) -> String {
-    let server = sidecar.server.as_deref().unwrap_or(DEFAULT_SERVER);
-    super::remote::endpoint(server, sidecar.uds.as_deref())
+    let Sidecar { server, uds } = sidecar;
+    if server.is_none() && uds.is_none() {
+        return sidecar_of_environment().unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+    }
+    super::remote::endpoint(server.as_deref().unwrap_or(DEFAULT_SERVER), uds.as_deref())
 }
 
 /// What is loaded, and what was rejected.

@@ -12,6 +12,8 @@ mod program;
 #[cfg(test)]
 mod question;
 #[cfg(test)]
+mod serving;
+#[cfg(test)]
 mod sidecar;
 #[cfg(test)]
 mod simulate;

@@ -1,0 +1,109 @@
+//! The log of the process: on standard error, for people on a terminal and as JSON Lines elsewhere.
+//!
+//! What is logged can be changed while the process runs. Invariant (ONE-EVENT-ONE-LINE): whatever a message quotes, an
+//! event is one line, and nothing in it is obeyed by a terminal except the colors that the program itself sets.
+
+mod escape;
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use escape::Escaped;
+
+/// What the switch for trouble turns on.
+const TROUBLE_FILTER: &str = "debug";
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A line for people.
+    Human,
+    /// A JSON object on a line.
+    Json,
+}
+
+impl Format {
+    /// `human`, `json`, or `auto`: human on a terminal, JSON elsewhere.
+    pub(crate) fn read(word: &str) -> Result<Self, String> {
+        match word {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            "auto" if std::io::stderr().is_terminal() => Ok(Self::Human),
+            "auto" => Ok(Self::Json),
+            _ => Err("must be `auto`, `human` or `json`".to_owned()),
+        }
+    }
+}
+
+/// The running log.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    configured: String,
+    trouble: bool,
+}
+
+impl Log {
+    /// Starts the log of this process.
+    pub(crate) fn start(filter: &str, format: Format) -> anyhow::Result<Self> {
+        let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+        let started = tracing_subscriber::registry().with(layer).with(lines(format)).try_init();
+        started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+        let state = State { configured: filter.to_owned(), trouble: false };
+        Ok(Self { filter: handle, state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Logs what this filter lets through from now on.
+    pub(crate) fn configure(&self, filter: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.configured == filter && !state.trouble {
+            return;
+        }
+        filter.clone_into(&mut state.configured);
+        state.trouble = false;
+        self.set(filter);
+    }
+
+    /// Switches between what is configured and everything.
+    pub(crate) fn toggle_trouble(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.trouble = !state.trouble;
+        self.set(if state.trouble { TROUBLE_FILTER } else { &state.configured });
+    }
+
+    fn set(&self, filter: &str) {
+        let changed = EnvFilter::try_new(filter)
+            .map_err(|error| error.to_string())
+            .and_then(|new| self.filter.reload(new).map_err(|error| error.to_string()));
+        match changed {
+            // An error, so that it shows whatever the filter.
+            Ok(()) => tracing::error!(target: "portcullis::log", filter, "the filter of the log was changed"),
+            Err(error) => tracing::error!(filter, error, "the filter of the log cannot be changed"),
+        }
+    }
+}
+
+fn lines<S>(format: Format) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let writer = move || Escaped::new(std::io::stderr(), format);
+    match format {
+        Format::Human => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .with_writer(writer)
+            .boxed(),
+        Format::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    }
+}
