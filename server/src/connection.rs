@@ -9,6 +9,7 @@
 mod bridge;
 mod hot;
 mod keepalive;
+mod whole;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::grpc::{Authorization, Guard};
 use hot::Hot;
 use keepalive::Keepalive;
+use whole::Whole;
 
 /// Requests taken up before the first of them is answered; more wait for the next round.
 const ROUND_MAX: usize = 256;
@@ -99,7 +101,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = sleep(site.first_request);
-    let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(stream));
+    let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(Whole(stream)));
     let mut http2 = match site.draining.run_until_cancelled(handshake).await {
         Some(Ok(Ok(http2))) => http2,
         // Not HTTP/2, too slow to become it, or too late.
