@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use socket::{Detached, Peer, Socket};
+pub(crate) use socket::{Detached, Peer, PeerKind, Socket};
 use unix::SocketFile;
 
 use crate::config::Config;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Listeners, accept_loop};
+use crate::audit::{self, Audit, AuditError, AuditOptions, Happening, ServiceEvent};
 use crate::config::{Config, ConfigError};
 use crate::connection::Site;
 use crate::grpc::{Authorization, Guard, Health, Shared, routes};
@@ -21,6 +22,9 @@ use crate::lifecycle::Lifecycle;
 use crate::tally::Tally;
 use crate::worker::Ends;
 use crate::{clock, http, shutdown, worker};
+
+/// Longest time for what is still to be recorded, at the end.
+const AUDIT_END_MAX: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,9 @@ pub enum ServeError {
     /// The descriptors for reflection are broken.
     #[error("cannot offer reflection: {0}")]
     Reflection(String),
+    /// The audit trail cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The system refuses a thread, or a runtime its means.
     #[error("cannot start a worker: {0}")]
     Workers(std::io::Error),
@@ -81,7 +88,15 @@ pub async fn run_until(
     let (leaving, draining) = (CancellationToken::new(), CancellationToken::new());
     let config = Arc::new(config);
     let tally = Arc::new(Tally::default());
-    let shared = Shared { store, config: Arc::clone(&config), tally, draining: draining.clone() };
+    let audit = Audit::open(AuditOptions::new(&config))?;
+    audit.happening(&ServiceEvent::new(Happening::Start).with("version", env!("CARGO_PKG_VERSION")));
+    let shared = Shared {
+        store,
+        config: Arc::clone(&config),
+        tally,
+        audit: audit.clone(),
+        draining: draining.clone(),
+    };
 
     let health = Health::new(draining.clone()).await;
     let authorization = Authorization::new(shared.clone());
@@ -137,7 +152,9 @@ pub async fn run_until(
             false
         }
     };
-    Ok(if clean { Outcome::Drained } else { Outcome::Cut })
+    audit.happening(&ServiceEvent::new(Happening::Stop).with("clean", if clean { "true" } else { "false" }));
+    let written = audit.close(AUDIT_END_MAX).await;
+    Ok(if clean && written { Outcome::Drained } else { Outcome::Cut })
 }
 
 /// Everything that goes on beside the requests, until it is dropped.
@@ -146,6 +163,7 @@ async fn attend(health: &Health, shared: &Shared, pages: &Pages, lifecycle: &Lif
     let rescans = async {
         while reloads.changed().await.is_ok() {
             shared.store.rescan();
+            shared.audit.reopen();
         }
     };
     let lines = async {
@@ -154,6 +172,7 @@ async fn attend(health: &Health, shared: &Shared, pages: &Pages, lifecycle: &Lif
         }
     };
     let health = health.follow(shared.store.subscribe_status(), shared.config.stale_max());
-    tokio::join!(health, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
+    let audited = audit::policies::follow(&shared.audit, &shared.store);
+    tokio::join!(health, audited, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
     std::future::pending().await
 }

@@ -24,6 +24,7 @@ mod identity;
 mod loss;
 mod mask;
 mod options;
+pub(crate) mod policies;
 mod queue;
 mod read_only;
 mod render;

@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod hot;
 mod policy_set;
+mod record;
 mod request_id;
 mod session_policy;
 mod simulation;
@@ -24,6 +25,7 @@ use portcullis_store::Store;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::tally::Tally;
 pub(crate) use authorization::{Authorization, Moment, Recorded, written};
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) config: Arc<Config>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) audit: Audit,
     pub(crate) draining: CancellationToken,
 }
 

@@ -65,7 +65,7 @@ pub(crate) const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 /// Why a question had no answer, as the wire says it; the last stands for all others.
-pub(crate) const REFUSALS: [&str; 10] = [
+pub(crate) const REFUSALS: [&str; 11] = [
     "MALFORMED_REQUEST",
     "POLICIES_REJECTED",
     "NO_POLICY_SET",
@@ -74,6 +74,7 @@ pub(crate) const REFUSALS: [&str; 10] = [
     "OVERLOADED",
     "TIMEOUT",
     "DRAINING",
+    "NOT_RECORDED",
     "INTERNAL",
     "OTHER",
 ];

@@ -7,6 +7,7 @@
 //! that runs out of bytes yields nothing rather than a wrong record.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use portcullis_engine::{ContextValue, Decision, Effect, Instant, Layer, Reason, RequestInput};
 
@@ -44,14 +45,14 @@ pub struct Decided<'a, 'p> {
     pub message: &'a str,
     /// Unique id of the principal, when the policies tell one.
     pub principal_id: Option<&'a str>,
-    /// Digest of the policies that answered.
-    pub revision: &'a [u8; 32],
+    /// Revision of the policies that answered.
+    pub revision: &'a str,
     /// Generation of the policies that answered.
     pub generation: u64,
     /// The id that the answer carries.
     pub request_id: &'a str,
-    /// Time inside the engine in nanoseconds; `None` when it was not measured.
-    pub engine_ns: Option<u64>,
+    /// Time from the clock reading of the question until it was answered; `None` when it was not measured.
+    pub latency: Option<Duration>,
     /// Who asked the sidecar.
     pub peer: Peer<'a>,
     /// User agent of the peer; empty when not known.
@@ -95,7 +96,7 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
         revision,
         generation,
         request_id,
-        engine_ns,
+        latency,
         peer,
         user_agent,
     } = *decided;
@@ -104,9 +105,13 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
     out.push(reason_byte(decision.reason));
     out.push(layer_byte(decision.layer));
     instant(out, Some(input.now));
-    out.extend_from_slice(revision);
+    text(out, revision, TEXT_BYTES_MAX);
     number(out, generation);
-    number(out, engine_ns.map_or(0, |nanos| nanos.saturating_add(1)));
+    // Nanoseconds and one; 0 is unknown.
+    number(
+        out,
+        latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)),
+    );
     text(out, request_id, TEXT_BYTES_MAX);
     text(out, input.principal, TEXT_BYTES_MAX);
     text(out, principal_id.unwrap_or_default(), TEXT_BYTES_MAX);
@@ -396,10 +401,6 @@ impl<'b> Reader<'b> {
         let seconds = i64::from_le_bytes(self.array()?);
         let nanos = u32::from_le_bytes(self.array()?);
         Some(Some(Instant::new(seconds, nanos)))
-    }
-
-    pub(super) fn digest(&mut self) -> Option<[u8; 32]> {
-        self.array()
     }
 
     pub(super) fn text(&mut self) -> Option<Cut<'b>> {

@@ -93,9 +93,9 @@ struct Head<'b> {
     reason: Reason,
     layer: &'static str,
     now: Instant,
-    revision: [u8; 32],
+    revision: Cut<'b>,
     generation: u64,
-    engine_ns: Option<u64>,
+    latency_ns: Option<u64>,
     request_id: Cut<'b>,
     principal: Cut<'b>,
     principal_id: Cut<'b>,
@@ -114,9 +114,9 @@ impl<'b> Head<'b> {
             reason: reader.reason()?,
             layer: reader.layer()?.as_str(),
             now: reader.instant()??,
-            revision: reader.digest()?,
+            revision: reader.text()?,
             generation: reader.number()?,
-            engine_ns: reader.number()?.checked_sub(1),
+            latency_ns: reader.number()?.checked_sub(1),
             request_id: reader.text()?,
             principal: reader.text()?,
             principal_id: reader.text()?,
@@ -362,12 +362,11 @@ impl Renderer {
         let mut truncated = count.kept < count.all;
         out.extend_from_slice(b",\"missingContextKeys\":");
         truncated |= text_list(out, false, &mut reader)?;
-        out.extend_from_slice(b",\"revision\":\"");
-        hex(out, &head.revision);
-        out.extend_from_slice(b"\",\"generation\":");
+        member(out, b",\"revision\":", head.revision.text);
+        out.extend_from_slice(b",\"generation\":");
         number(out, head.generation);
-        if let Some(nanos) = head.engine_ns {
-            out.extend_from_slice(b",\"engineNs\":");
+        if let Some(nanos) = head.latency_ns {
+            out.extend_from_slice(b",\"latencyNs\":");
             number(out, nanos);
         }
         if head.effect == Effect::Allow && self.allow_one_in > 1 {

@@ -23,7 +23,7 @@ use super::encode::{self, Stamp};
 use super::request_id::RequestId;
 use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
-use super::{Shared, simulation};
+use super::{Shared, record, simulation};
 use crate::accept::Peer;
 use crate::shutdown::UntilDrain;
 
@@ -170,7 +170,7 @@ impl Authorization {
             peer = %answered.peer,
             "answered"
         );
-        None
+        record::written_down(&self.shared.audit, answered)
     }
 
     /// One question, whole.

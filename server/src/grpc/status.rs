@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     Late,
     /// The process is ending.
     Draining,
+    /// The decision could not be recorded, and without a record there is no answer.
+    Unrecorded,
     /// A panic.
     Broken,
 }
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Shed => "OVERLOADED",
             Self::Late => "TIMEOUT",
             Self::Draining => "DRAINING",
+            Self::Unrecorded => "NOT_RECORDED",
             Self::Broken => "INTERNAL",
         }
     }
@@ -117,6 +120,7 @@ impl Refusal {
             Self::Shed => plain(Code::ResourceExhausted, "too many requests are under way"),
             Self::Late => plain(Code::DeadlineExceeded, "the request took too long"),
             Self::Draining => plain(Code::Unavailable, "the service is ending"),
+            Self::Unrecorded => plain(Code::Unavailable, "the decision could not be recorded"),
             Self::Broken => plain(Code::Internal, "the request could not be answered"),
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod agreement;
+mod audit;
 mod authorize;
 mod bounds;
 mod corpus;

@@ -71,7 +71,7 @@ fn an_allow_is_a_cloudtrail_event() {
                 "policyId": "arn:aws:iam::111122223333:user/sales/alice/orders", "sid": "Read", "index": 2,
                 "file": "policies.json", "line": 7, "column": 9, "layer": "identity"
             }],
-            "missingContextKeys": [], "revision": "ab".repeat(32), "generation": 3, "engineNs": 412,
+            "missingContextKeys": [], "revision": "abcd", "generation": 3, "latencyNs": 412,
             "peer": "127.0.0.1", "timeMicros": 1_764_057_395_123_456_u64, "bootId": "boot-1", "sequence": 7
         }
     });
@@ -244,7 +244,7 @@ fn a_record_without_places_of_its_own_says_less() {
         resource: "*".to_owned(),
         texts: Vec::new(),
         user_agent: String::new(),
-        engine_ns: None,
+        latency: None,
         ..Sample::default()
     };
     let record = record(&sample);
@@ -252,7 +252,7 @@ fn a_record_without_places_of_its_own_says_less() {
         assert!(record.get(absent).is_none(), "{absent}");
     }
     assert_eq!(record["sourceIPAddress"], "127.0.0.1");
-    assert!(record["additionalEventData"].get("engineNs").is_none());
+    assert!(record["additionalEventData"].get("latencyNs").is_none());
 }
 
 #[test]

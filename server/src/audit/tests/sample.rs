@@ -36,7 +36,7 @@ pub(crate) struct Sample {
     pub(crate) missing: Vec<String>,
     pub(crate) request_id: String,
     pub(crate) user_agent: String,
-    pub(crate) engine_ns: Option<u64>,
+    pub(crate) latency: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ impl Default for Sample {
             missing: Vec::new(),
             request_id: "0192f0c1-0000-7000-8000-000000000001".to_owned(),
             user_agent: "grpc-rust/1".to_owned(),
-            engine_ns: Some(412),
+            latency: Some(Duration::from_nanos(412)),
         }
     }
 }
@@ -138,10 +138,10 @@ impl Sample {
             decision: &decision,
             message: &self.message,
             principal_id: self.principal_id.as_deref(),
-            revision: &[0xab; 32],
+            revision: "abcd",
             generation: 3,
             request_id: &self.request_id,
-            engine_ns: self.engine_ns,
+            latency: self.latency,
             peer: Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             user_agent: &self.user_agent,
         })

@@ -13,6 +13,7 @@ fn every_refusal_has_one_error_info() {
         Refusal::Shed,
         Refusal::Late,
         Refusal::Draining,
+        Refusal::Unrecorded,
         Refusal::Broken,
     ];
     for refusal in all {
