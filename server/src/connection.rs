@@ -7,8 +7,11 @@
 //! that came in with one read is answered before anything is written.
 
 mod bridge;
+mod call;
 mod hot;
 mod keepalive;
+mod late;
+mod stream;
 mod whole;
 
 use std::pin::Pin;
@@ -27,7 +30,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::accept::Peer;
 use crate::config::Config;
 use crate::grpc::{Authorization, Guard};
-use hot::Hot;
+use call::{HotCall, Unanswered};
+use hot::{Hot, Left};
 use keepalive::Keepalive;
 use whole::Whole;
 
@@ -200,9 +204,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
         let mut hot = self.site.hot.lock().unwrap_or_else(PoisonError::into_inner);
         let mut round = hot.round(&self.peer);
         for (request, respond) in self.round.drain(..) {
-            if let Err(other) = round.answer(request, respond, context) {
-                let (peer, guard) = (self.peer.clone(), self.site.guard.clone());
-                tokio::spawn(bridge::answer(other, peer, guard));
+            let (mut unanswered, peer) = (Unanswered::new(request, respond), &self.peer);
+            let mut call = HotCall::of(&unanswered.request);
+            if let Some(span) = self.site.guard.trace(&unanswered.request) {
+                // A call that is traced takes the way on which spans are told of things.
+                unanswered.request.extensions_mut().insert(span);
+                call = None;
+            }
+            let left = match call {
+                Some(HotCall::Stream) if self.site.guard.has_room() => {
+                    tokio::spawn(stream::answer(unanswered, peer.clone(), Arc::clone(&self.site)));
+                    continue;
+                }
+                None | Some(HotCall::Stream) => Err((unanswered, Left::Other)),
+                Some(call) => round.answer(call, unanswered, context),
+            };
+            match (left, call) {
+                (Ok(()), _) => {}
+                (Err((unanswered, Left::Unfinished)), Some(call)) => {
+                    tokio::spawn(late::body(call, unanswered, peer.clone(), Arc::clone(&self.site)));
+                }
+                (Err((unanswered, _)), _) => {
+                    tokio::spawn(bridge::answer(unanswered, peer.clone(), self.site.guard.clone()));
+                }
             }
         }
     }

@@ -28,12 +28,13 @@ use tonic::service::Routes;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::tally::Tally;
-pub(crate) use authorization::{Authorization, Moment, Recorded, written};
-pub(crate) use encode::bytes::PREFIX_BYTES;
+use crate::telemetry::Telemetry;
+pub(crate) use authorization::{Authorization, Moment, Recorded, Wait, written};
+pub(crate) use encode::bytes::{PREFIX_BYTES, framed};
 pub(crate) use encode::{Stamp, instant};
-pub(crate) use guard::{Guard, grpc_timeout};
+pub(crate) use guard::{Guard, Underway, grpc_timeout};
 pub(crate) use health::Health;
-pub(crate) use status::too_long;
+pub(crate) use status::{Refusal, explained, too_long, trailers};
 use policy_set::PolicySets;
 
 /// What every service shares.
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) audit: Audit,
+    pub(crate) telemetry: Telemetry,
     pub(crate) draining: CancellationToken,
 }
 

@@ -14,22 +14,16 @@ use http_body::{Body as _, Frame, SizeHint};
 use tonic::body::Body;
 use tonic::codegen::Service;
 
+use super::call::Unanswered;
 use crate::accept::Peer;
 use crate::grpc::Guard;
 
-/// A request, with what has been read of its body and is still part of the window.
-pub(super) struct Unanswered {
-    pub(super) request: Request<RecvStream>,
-    pub(super) read: Bytes,
-    pub(super) respond: SendResponse<Bytes>,
-}
-
 /// Answers one request through the routes. Ends early when the peer resets the stream.
 pub(super) async fn answer(unanswered: Unanswered, peer: Peer, mut guard: Guard) {
-    let Unanswered { request, read, mut respond } = unanswered;
+    let Unanswered { request, read, held, mut respond } = unanswered;
     let (mut head, stream) = request.into_parts();
     head.extensions.insert(peer);
-    let body = Body::new(RequestBody { read, stream });
+    let body = Body::new(RequestBody { read, held, stream });
     let answering = guard.call(Request::from_parts(head, body));
     let response = tokio::select! {
         biased;
@@ -97,14 +91,15 @@ pub(super) async fn send_paced(mut bytes: Bytes, stream: &mut SendStream<Bytes>)
 /// The body of a request: what was read of it, and then the rest.
 struct RequestBody {
     read: Bytes,
+    held: usize,
     stream: RecvStream,
 }
 
 impl RequestBody {
-    /// Bytes that leave the window of the stream, so that the peer may send more.
-    fn taken(&mut self, bytes: Bytes) -> Frame<Bytes> {
+    /// Bytes that are passed on, so that the peer may send as many more.
+    fn passed_on(&mut self, bytes: Bytes, held: usize) -> Frame<Bytes> {
         // The error says that the stream is closed, and then there is no window to open.
-        let _ = self.stream.flow_control().release_capacity(bytes.len());
+        let _ = self.stream.flow_control().release_capacity(held);
         Frame::data(bytes)
     }
 }
@@ -119,10 +114,14 @@ impl http_body::Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.read.is_empty() {
             let read = std::mem::take(&mut self.read);
-            return Poll::Ready(Some(Ok(self.taken(read))));
+            let held = std::mem::take(&mut self.held);
+            return Poll::Ready(Some(Ok(self.passed_on(read, held))));
         }
         match ready!(self.stream.poll_data(context)) {
-            Some(Ok(bytes)) => Poll::Ready(Some(Ok(self.taken(bytes)))),
+            Some(Ok(bytes)) => {
+                let held = bytes.len();
+                Poll::Ready(Some(Ok(self.passed_on(bytes, held))))
+            }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => {
                 let trailers: Option<HeaderMap> = ready!(self.stream.poll_trailers(context))?;

@@ -101,7 +101,10 @@ impl Call {
 }
 
 /// What must come true before an answer may leave; nothing for most.
-pub(crate) type Recorded = Option<Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>>;
+pub(crate) type Recorded = Option<Wait>;
+
+/// Ends when an answer may leave, or is refused instead.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 impl Authorization {
     pub(crate) fn new(shared: Shared) -> Self {
@@ -160,6 +163,8 @@ impl Authorization {
     fn record(&self, answered: &Answered<'_>) -> Recorded {
         let decision = answered.verdict.decision();
         self.shared.tally.decision(decision.reason, decision.layer);
+        let Stamp { revision, generation } = answered.stamp;
+        self.shared.telemetry.decided(decision, revision, *generation);
         tracing::debug!(
             request_id = %answered.request_id,
             call = answered.call.name(),
@@ -244,7 +249,7 @@ impl Authorization {
         Ok(v1::ListContextKeysResponse { keys, revision, generation })
     }
 
-    pub(super) async fn answer_streamed(
+    pub(crate) async fn answer_streamed(
         &self,
         message: v1::AuthorizeStreamRequest,
         peer: &Peer,
@@ -264,7 +269,7 @@ impl Authorization {
         Ok(moment)
     }
 
-    pub(super) fn result(&self, answered: Result<v1::AuthorizeResponse, Refusal>) -> v1::AuthorizeResult {
+    pub(crate) fn result(&self, answered: Result<v1::AuthorizeResponse, Refusal>) -> v1::AuthorizeResult {
         use v1::authorize_result::Result as Sent;
         let sent = match answered {
             Ok(response) => Sent::Response(response),
@@ -334,7 +339,7 @@ pub(crate) async fn written(recorded: Recorded) -> Result<(), Refusal> {
 }
 
 /// The question inside a message that may lack it.
-pub(super) fn asked(request: Option<&v1::AuthorizeRequest>) -> Result<&v1::AuthorizeRequest, Refusal> {
+pub(super) fn asked<T>(request: Option<&T>) -> Result<&T, Refusal> {
     request.ok_or_else(|| Refusal::field("request", "is missing"))
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderValue, Request, Response};
@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 use super::status::{Refusal, explained};
 use crate::config::Config;
 use crate::tally::{Method, Tally};
+use crate::telemetry::{CallSpan, Telemetry, within};
 
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
@@ -31,15 +32,19 @@ struct Bounds {
     simulation: Duration,
     revision_wait: Duration,
     tally: Arc<Tally>,
+    telemetry: Telemetry,
 }
 
 impl Bounds {
-    fn time(&self, path: &str) -> Duration {
-        match path {
+    /// The service's own limit or the caller's, whichever is shorter.
+    fn time<B>(&self, request: &Request<B>) -> Duration {
+        let own = match request.uri().path() {
             SIMULATE => self.simulation,
             WAIT_FOR_REVISION => self.revision_wait,
             _ => self.request,
-        }
+        };
+        let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
+        own.min(asked.unwrap_or(Duration::MAX))
     }
 }
 
@@ -51,7 +56,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(routes: Routes, config: &Config, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(routes: Routes, config: &Config, tally: Arc<Tally>, telemetry: Telemetry) -> Self {
         let request = config.request_timeout();
         let bounds = Bounds {
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
@@ -60,6 +65,7 @@ impl Guard {
             // The call itself ends first and says why.
             revision_wait: Duration::from_millis(config.revision_wait_ms).saturating_add(request),
             tally,
+            telemetry,
         };
         Self { routes, bounds: Arc::new(bounds) }
     }
@@ -69,10 +75,30 @@ impl Guard {
         self.bounds.in_flight.available_permits() > 0
     }
 
+    /// Counts one more request as under way, as long as what is returned lives; none when there are enough.
+    pub(crate) fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.bounds.in_flight).try_acquire_owned().ok()
+    }
+
+    /// The longest time for a request.
+    pub(crate) fn time<B>(&self, request: &Request<B>) -> Duration {
+        self.bounds.time(request)
+    }
+
+    /// Counts a request from now on.
+    pub(crate) fn begin(&self, method: Method) -> Underway {
+        Underway::begin(Arc::clone(&self.bounds), method)
+    }
+
     /// The status of a refusal, which is counted.
     pub(crate) fn refused(&self, refusal: Refusal) -> Status {
         self.bounds.tally.refusal(refusal.reason());
         refusal.into_status()
+    }
+
+    /// A span for a request that is to be traced; it goes with the request, through the routes.
+    pub(crate) fn trace<B>(&self, request: &Request<B>) -> Option<CallSpan> {
+        self.bounds.telemetry.begin(request.uri().path(), request.headers())
     }
 
     /// Where requests are counted.
@@ -110,16 +136,16 @@ impl Service<Request<Body>> for Guard {
         Service::<Request<Body>>::poll_ready(&mut self.routes, context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let bounds = Arc::clone(&self.bounds);
-        let call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
+        let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
+        call.span = request.extensions_mut().remove::<CallSpan>().or_else(|| self.trace(&request));
         let Ok(permit) = Arc::clone(&bounds.in_flight).try_acquire_owned() else {
             bounds.tally.shed();
             return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });
         };
-        let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
-        let limit = bounds.time(request.uri().path()).min(asked.unwrap_or(Duration::MAX));
-        let answering = self.routes.call(request);
+        let limit = bounds.time(&request);
+        let answering = within(call.span.clone(), self.routes.call(request));
         Box::pin(async move {
             let _permit = permit;
             let response = match tokio::time::timeout(limit, caught(answering)).await {
@@ -140,16 +166,19 @@ impl Service<Request<Body>> for Guard {
 }
 
 /// A request that counts as under way until it is answered or given up.
-struct Underway {
+#[derive(Debug)]
+pub(crate) struct Underway {
     bounds: Arc<Bounds>,
     method: Method,
-    code: Code,
+    /// What it ends with, unless something else becomes known.
+    pub(crate) code: Code,
+    span: Option<CallSpan>,
 }
 
 impl Underway {
     fn begin(bounds: Arc<Bounds>, method: Method) -> Self {
         bounds.tally.begun();
-        Self { bounds, method, code: Code::Cancelled }
+        Self { bounds, method, code: Code::Cancelled, span: None }
     }
 
     fn end(mut self, response: Response<Body>) -> Response<Body> {
@@ -161,6 +190,9 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.bounds.tally.ended(self.method, self.code);
+        if let Some(span) = &self.span {
+            span.end(self.code);
+        }
     }
 }
 

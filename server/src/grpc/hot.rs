@@ -1,14 +1,15 @@
 //! The hot calls from bytes to bytes: the same five steps as `authorization`, without a message in between.
 //!
-//! Whatever is not plain is left alone, unrecorded, for `authorization`: bytes that are not read here, a question that
-//! is refused, a trace. So there is one place that words a refusal. Invariant (AS-SLOW): an answer given here is the one
-//! that `authorization` gives.
+//! Whatever is not plain is left alone, unrecorded, for `authorization`: bytes that are not read here, a call that is
+//! refused as a whole, a trace. So there is one place that words a refusal. Invariant (AS-SLOW): an answer given here is
+//! the one that `authorization` gives.
 
 use portcullis_engine::OwnedKeys;
 
-use super::authorization::{Asker, Authorization, Call, Moment, Recorded};
-use super::decode::{self, Detail, bytes};
-use super::encode;
+use super::authorization::{Answered, Asker, Authorization, Call, Moment, Recorded, Wait, asked, written};
+use super::decode::{self, BatchMessage, Detail, Message, Wishes, bytes};
+use super::encode::bytes as write;
+use super::status::Refusal;
 use crate::accept::Peer;
 
 impl Authorization {
@@ -21,15 +22,117 @@ impl Authorization {
         out: &mut Vec<u8>,
     ) -> Option<Recorded> {
         let message = bytes::authorize(message).ok()?;
-        let (question, wishes) = decode::authorize(&message, &self.policies).ok()?;
+        let asker = Asker { peer, call: Call::Authorize };
+        let encode = |answered: &Answered<'_>| write::framed(out, |out| write::response(out, answered));
+        self.answer_plain(moment, &message, asker, encode).ok()?
+    }
+
+    /// Appends the answer to an AuthorizeStreamRequest, framed; a question that is refused has its refusal for an answer.
+    pub(crate) fn answer_streamed_bytes(
+        &self,
+        moment: &Moment,
+        peer: &Peer,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Recorded> {
+        let (correlation_id, message) = bytes::streamed(message).ok()?;
+        let asker = Asker { peer, call: Call::Stream };
+        let start = out.len();
+        let mut recorded = None;
+        write::framed(out, |out| {
+            write::streamed(out, correlation_id, |out| {
+                let answered = asked(message.as_ref()).and_then(|message| {
+                    self.answer_plain(moment, message, asker, |answered| write::answered(out, answered))
+                });
+                recorded = answered.unwrap_or_else(|refusal| Some(self.refuse(refusal, out)));
+            });
+        });
+        if recorded.is_none() {
+            out.truncate(start);
+        }
+        recorded
+    }
+
+    /// Appends the answers to a BatchAuthorizeRequest, framed.
+    pub(crate) fn answer_batch_bytes(
+        &self,
+        moment: &Moment,
+        peer: &Peer,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Recorded> {
+        let items_max = self.shared.config.batch_items_max;
+        let batch = bytes::batch(message, items_max).ok()?;
+        let wishes = decode::batch(&batch, items_max).ok()?;
+        moment.check(wishes).ok()?;
         if wishes.detail == Detail::Trace {
             return None;
         }
-        let request = question.check(moment.now(), OwnedKeys::Refuse).ok()?;
-        moment.check(wishes).ok()?;
-        let asker = Asker { peer, call: Call::Authorize };
-        let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
-        encode::bytes::framed(out, |out| encode::bytes::response(out, &answered));
-        Some(recorded)
+        let asker = Asker { peer, call: Call::Batch };
+        let mut waits = Vec::new();
+        write::framed(out, |out| {
+            for item in &batch.items {
+                write::batch_result(out, |out| {
+                    waits.extend(self.answer_item(moment, (&batch, item, wishes), asker, out));
+                });
+            }
+            write::batch_end(out, &moment.stamp().revision, moment.stamp().generation);
+        });
+        Some(all(waits))
     }
+
+    fn answer_item(
+        &self,
+        moment: &Moment,
+        (batch, item, wishes): (&BatchMessage<'_>, &Message<'_>, Wishes),
+        asker: Asker<'_>,
+        out: &mut Vec<u8>,
+    ) -> Recorded {
+        let answered = decode::item(batch, item, &self.policies).and_then(|question| {
+            let request = question.check(moment.now(), OwnedKeys::Refuse)?;
+            let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
+            write::answered(out, &answered);
+            Ok(recorded)
+        });
+        answered.unwrap_or_else(|refusal| self.refuse(refusal, out))
+    }
+
+    /// Answers one question that wants no trace; none when it wants one.
+    fn answer_plain(
+        &self,
+        moment: &Moment,
+        message: &Message<'_>,
+        asker: Asker<'_>,
+        encode: impl FnOnce(&Answered<'_>),
+    ) -> Result<Option<Recorded>, Refusal> {
+        let (question, wishes) = decode::authorize(message, &self.policies)?;
+        if wishes.detail == Detail::Trace {
+            return Ok(None);
+        }
+        let request = question.check(moment.now(), OwnedKeys::Refuse)?;
+        moment.check(wishes)?;
+        let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
+        encode(&answered);
+        Ok(Some(recorded))
+    }
+
+    /// A refusal in the place of one answer of several.
+    fn refuse(&self, refusal: Refusal, out: &mut Vec<u8>) -> Recorded {
+        self.shared.tally.refusal(refusal.reason());
+        write::refused(out, &refusal.into_item());
+        None
+    }
+}
+
+/// One wait for several; none for none.
+fn all(waits: Vec<Wait>) -> Recorded {
+    if waits.is_empty() {
+        return None;
+    }
+    Some(Box::pin(async move {
+        for wait in waits {
+            written(Some(wait)).await?;
+        }
+        Ok(())
+    }))
 }

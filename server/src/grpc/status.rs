@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use portcullis_engine::{Diagnostic, Violation};
 use portcullis_proto::v1;
 use tonic::{Code, Status};
@@ -139,6 +141,13 @@ pub(crate) fn explained(status: &Status) -> Status {
     };
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, status.message(), details)
+}
+
+/// The trailers that end an answer which has begun.
+pub(crate) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = status.clone().into_http::<()>().into_parts().0.headers;
+    trailers.remove(CONTENT_TYPE);
+    trailers
 }
 
 /// The status of an answer that is longer than answers may be.
