@@ -280,7 +280,7 @@ async fn rotation_under_load_loses_and_doubles_nothing() {
     }
     let rotated = older_files(&audited.file()).len();
     let (lines, report) = audited.end().await;
-    assert!(rotated > 20, "{rotated}");
+    assert!(rotated > 5, "{rotated}");
     assert_eq!(told.len(), 6_000);
     assert_eq!(recorded(&lines), told);
     assert!(report.is_sound() && report.chained == report.lines, "{report:?}");
