@@ -21,7 +21,8 @@ impl PolicySet {
     /// Answers one request.
     #[must_use]
     pub fn authorize<'a>(&'a self, request: &'a Request<'a>) -> Decision<'a> {
-        let evaluation = Evaluation::new(self, request);
+        let mut evaluation = Evaluation::new(self, request);
+        evaluation.find_facts();
         let layers = Layers::of(&evaluation);
         let verdict = decide(&evaluation, &layers);
         conclude(&evaluation, verdict)

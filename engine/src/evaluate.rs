@@ -98,12 +98,33 @@ pub(crate) enum Part {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Derives everything that the directory knows about the principal and the resource.
+    /// One that knows nothing yet; [`Self::find_facts`] completes it where it stands, since moving it would cost as much.
     #[inline]
     pub(crate) fn new(set: &'a PolicySet, request: &'a Request<'a>) -> Self {
+        Self {
+            set,
+            request,
+            identity: None,
+            issuer: None,
+            resource_account: None,
+            resource_entries: SmallVec::new(),
+            resource_identity: None,
+            is_trust: false,
+            resource_start: ResourceStart::new(),
+            terms: Terms { pool: &set.pool, actions: ActionIds::Known(&[]) },
+            session_terms: None,
+            steps: Cell::new(limit::EVALUATION_STEPS_MAX),
+            missing: RefCell::new(SmallVec::new()),
+            texts: facts::Texts { cells: [const { OnceCell::new() }; 7] },
+        }
+    }
+
+    /// Derives everything that the directory knows about the principal and the resource.
+    pub(crate) fn find_facts(&mut self) {
+        let (set, request) = (self.set, self.request);
         let session = request.input.session.as_ref();
         let issuer = session.and_then(|session| session.issuer);
-        let identity = match request.principal {
+        self.identity = match request.principal {
             Principal::User { arn, .. } => set.users.get(arn),
             Principal::RoleSession { account, role_name, .. } => set.role(account, role_name),
             Principal::Role { account, arn } => set
@@ -115,33 +136,18 @@ impl<'a> Evaluation<'a> {
             },
             _ => None,
         };
-        let issuer = issuer.or_else(|| match request.principal {
-            Principal::FederatedUser { .. } => identity.map(|user| &*user.arn),
+        self.issuer = issuer.or_else(|| match request.principal {
+            Principal::FederatedUser { .. } => self.identity.map(|user| &*user.arn),
             _ => None,
         });
-        let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
-        let policies = session.and_then(|session| session.policies);
-        let mut evaluation = Self {
-            resource_start: match &request.target {
-                Target::Arn { arn, .. } => ResourceStart::of(arn.resource),
-                Target::None => ResourceStart::of(""),
-            },
-            terms: Terms::of(request, &set.pool, &steps),
-            session_terms: policies.map(|policies| Terms::of(request, &policies.pool, &steps)),
-            set,
-            request,
-            identity,
-            issuer,
-            resource_account: None,
-            resource_entries: SmallVec::new(),
-            resource_identity: None,
-            is_trust: false,
-            steps,
-            missing: RefCell::new(SmallVec::new()),
-            texts: facts::Texts { cells: [const { OnceCell::new() }; 7] },
-        };
-        evaluation.find_resource();
-        evaluation
+        if let Target::Arn { arn, .. } = &request.target {
+            self.resource_start.read(arn.resource);
+        }
+        self.terms = Terms::of(request, &set.pool, &self.steps);
+        if let Some(policies) = session.and_then(|session| session.policies) {
+            self.session_terms = Some(Terms::of(request, &policies.pool, &self.steps));
+        }
+        self.find_resource();
     }
 
     fn find_resource(&mut self) {

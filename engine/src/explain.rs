@@ -18,7 +18,8 @@ impl PolicySet {
     /// Answers one request and keeps the whole walk.
     #[must_use]
     pub fn explain<'a>(&'a self, request: &'a Request<'a>) -> Explanation<'a> {
-        let evaluation = Evaluation::new(self, request);
+        let mut evaluation = Evaluation::new(self, request);
+        evaluation.find_facts();
         let layers = Layers::of(&evaluation);
         let verdict = decide(&evaluation, &layers);
         let decision = conclude(&evaluation, verdict);
@@ -40,7 +41,8 @@ impl PolicySet {
     /// The condition keys and variables that the applicable policies mention (SIM-6), sorted.
     #[must_use]
     pub fn context_keys<'a>(&'a self, request: &'a Request<'a>) -> Vec<String> {
-        let evaluation = Evaluation::new(self, request);
+        let mut evaluation = Evaluation::new(self, request);
+        evaluation.find_facts();
         let layers = Layers::of(&evaluation);
         let mut keys = std::collections::BTreeMap::new();
         each_scope(&evaluation, &layers, |scope| {

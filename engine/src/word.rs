@@ -88,6 +88,12 @@ pub(crate) fn hash_folded(text: &str) -> u64 {
     fold_words(text, text.len() as u64, |hash, word| stir(hash, lower(word)))
 }
 
+/// Whether the text has a `*` or a `?`.
+#[inline]
+pub(crate) fn has_wildcard(text: &str) -> bool {
+    fold_words(text, 0, |found, word| found | equal(word, b'*') | equal(word, b'?')) != 0
+}
+
 /// Whether `text` in ASCII lower case is `folded`.
 #[inline]
 pub(crate) fn equals_folded(text: &str, folded: &str) -> bool {

@@ -23,7 +23,6 @@ pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
 pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) -> Option<Layer> {
     let request = evaluation.request;
     let (vendor, name) = request.action.split_at_checked(request.vendor_length)?;
-    let vendor = vendor.strip_suffix(':')?;
     // T-5
     let assumes = evaluation.is_trust && name.starts_with("assumerole");
     if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
@@ -49,34 +48,34 @@ fn mismatched_provider(saml: bool, action: &str) -> bool {
     }
 }
 
-/// E-43: what temporary credentials cannot call.
+/// E-43: what temporary credentials cannot call; `vendor` has its colon.
 fn limited_session(evaluation: &Evaluation<'_>, vendor: &str, name: &str) -> bool {
     let session = evaluation.request.input.session.as_ref();
     match evaluation.request.principal {
         Principal::FederatedUser { .. } => {
-            vendor == "iam" || (vendor == "sts" && name != "getcalleridentity")
+            vendor == "iam:" || (vendor == "sts:" && name != "getcalleridentity")
         }
         Principal::User { .. } => session.is_some_and(|session| {
             let without_mfa = session.mfa_authenticated_at.is_none();
-            (vendor == "iam" && without_mfa)
-                || (vendor == "sts" && name != "assumerole" && name != "getcalleridentity")
+            (vendor == "iam:" && without_mfa)
+                || (vendor == "sts:" && name != "assumerole" && name != "getcalleridentity")
         }),
         Principal::RoleSession { .. } | Principal::Role { .. } => {
-            vendor == "sts" && matches!(name, "getfederationtoken" | "getsessiontoken")
+            vendor == "sts:" && matches!(name, "getfederationtoken" | "getsessiontoken")
         }
         _ => false,
     }
 }
 
-/// E-41: what only AWS changes.
+/// E-41: what only AWS changes; `vendor` has its colon.
 fn is_aws_owned(resource: &str, vendor: &str, name: &str) -> bool {
-    if !matches!(vendor, "iam" | "kms") {
+    if !matches!(vendor, "iam:" | "kms:") {
         return false;
     }
     let part = resource.splitn(6, ':').nth(5).unwrap_or_default();
     let account = resource.split(':').nth(4).unwrap_or_default();
     match vendor {
-        "iam" if account == "aws" && part.starts_with("policy/") => matches!(
+        "iam:" if account == "aws" && part.starts_with("policy/") => matches!(
             name,
             "createpolicyversion"
                 | "deletepolicy"
@@ -85,10 +84,10 @@ fn is_aws_owned(resource: &str, vendor: &str, name: &str) -> bool {
                 | "tagpolicy"
                 | "untagpolicy"
         ),
-        "iam" if part.starts_with("role/aws-reserved/") => {
+        "iam:" if part.starts_with("role/aws-reserved/") => {
             !name.starts_with("get") && !name.starts_with("list") && name != "passrole"
         }
-        "kms" => {
+        "kms:" => {
             matches!(name, "createalias" | "updatealias" | "deletealias") && part.starts_with("alias/aws/")
         }
         _ => false,

@@ -258,16 +258,14 @@ pub(crate) struct ResourceStart<'a> {
 }
 
 impl<'a> ResourceStart<'a> {
-    /// Of the resource part of an ARN; empty for a request about no resource.
-    #[inline]
-    pub(crate) fn of(text: &'a str) -> Self {
-        let mut start = Self { text, words: ArrayVec::new(), cuts: OnceCell::new() };
-        start.fill();
-        start
+    /// Of a request about no resource.
+    pub(crate) fn new() -> Self {
+        Self { text: "", words: ArrayVec::new(), cuts: OnceCell::new() }
     }
 
-    #[inline]
-    fn fill(&mut self) {
+    /// Takes in the resource part of an ARN.
+    pub(crate) fn read(&mut self, text: &'a str) {
+        self.text = text;
         let mut hash = 0;
         let bytes = self.text.as_bytes();
         let _: ControlFlow<()> = visit_words(bytes.get(..START_BYTES).unwrap_or(bytes), |word| {
@@ -303,7 +301,12 @@ fn anchor_of(pattern: &ResourcePattern) -> Anchor {
         Pattern::Exact(_) => text.len().min(START_BYTES),
         _ => cuts(text).take(CUTS_MAX).last().unwrap_or(0),
     };
-    if length == 0 { ANYWHERE } else { ResourceStart::of(text).anchor(length) }
+    if length == 0 {
+        return ANYWHERE;
+    }
+    let mut start = ResourceStart::new();
+    start.read(text);
+    start.anchor(length)
 }
 
 /// The lengths of the parts of the text, from its start, that end in a delimiter.

@@ -1,7 +1,5 @@
 //! The condition keys the engine knows: type, valuedness and owner (semantics.md section 5).
 
-use std::sync::LazyLock;
-
 use crate::word::equals_folded;
 
 /// How a key's value reads.
@@ -37,7 +35,7 @@ const ONE: bool = false;
 const MANY: bool = true;
 
 /// Folded names with their facts; tag keys and provider keys are in [`facts`].
-const TABLE: &[(&str, KeyFacts)] = &[
+static TABLE: [(&str, KeyFacts); 57] = [
     ("aws:principalarn", facts_of(KeyType::Arn, ONE, ENGINE)),
     ("aws:principalaccount", facts_of(KeyType::String, ONE, ENGINE)),
     ("aws:principalorgid", facts_of(KeyType::String, ONE, ENGINE)),
@@ -97,31 +95,51 @@ const TABLE: &[(&str, KeyFacts)] = &[
     ("saml:edupersonaffiliation", facts_of(KeyType::String, MANY, CALLER)),
 ];
 
-/// Slots of [`FACTS`].
+/// Places in [`HEADS`].
 const SLOTS: usize = 256;
+const NONE: u8 = u8::MAX;
 
-/// [`TABLE`] by length and last letter, which tells nearly all names apart: every key of every request is looked up.
-static FACTS: LazyLock<[Vec<&(&str, KeyFacts)>; SLOTS]> = LazyLock::new(|| {
-    let mut slots = [const { Vec::new() }; SLOTS];
-    for row in TABLE {
-        if let Some(slot) = slots.get_mut(slot(row.0)) {
-            slot.push(row);
-        }
+/// Rows of [`TABLE`] by length and last letter, which tells nearly all names apart: every key of every request is
+/// looked up. The first row of each slot, and the row after each row.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse")]
+const CHAINS: ([u8; SLOTS], [u8; TABLE.len()]) = {
+    let (mut heads, mut next) = ([NONE; SLOTS], [NONE; TABLE.len()]);
+    let mut row = 0;
+    while row < TABLE.len() {
+        let slot = slot(TABLE[row].0);
+        next[row] = heads[slot];
+        heads[slot] = row as u8;
+        row += 1;
     }
-    slots
-});
+    (heads, next)
+};
+static HEADS: [u8; SLOTS] = CHAINS.0;
+static NEXT: [u8; TABLE.len()] = CHAINS.1;
 
-fn slot(key: &str) -> usize {
-    let last = key.as_bytes().last().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
-    (key.len() * 8 + last) % SLOTS
+const fn slot(key: &str) -> usize {
+    match key.as_bytes().last() {
+        Some(last) => (key.len() * 8 + last.to_ascii_lowercase() as usize) % SLOTS,
+        None => 0,
+    }
+}
+
+/// The row of [`TABLE`] for a key in whatever case.
+fn row(key: &str) -> Option<KeyFacts> {
+    let mut at = HEADS.get(slot(key)).copied()?;
+    while let Some((name, facts)) = TABLE.get(usize::from(at)) {
+        if equals_folded(key, name) {
+            return Some(*facts);
+        }
+        at = NEXT.get(usize::from(at)).copied()?;
+    }
+    None
 }
 
 /// What the engine knows about a key, in whatever case; `None` for keys of services and of users.
 #[must_use]
 pub fn facts(key: &str) -> Option<KeyFacts> {
-    let known = FACTS.get(slot(key)).and_then(|slot| slot.iter().find(|(name, _)| equals_folded(key, name)));
-    if let Some((_, facts)) = known {
-        return Some(*facts);
+    if let Some(facts) = row(key) {
+        return Some(facts);
     }
     let starts = |prefix: &str| key.get(..prefix.len()).is_some_and(|start| equals_folded(start, prefix));
     if starts("aws:") {

@@ -1,6 +1,7 @@
 //! Who asks (semantics.md P-1): the kinds of principal a request can name.
 
 use crate::arn::{Arn, is_account};
+use crate::word::has_wildcard;
 
 /// The principal of a request, borrowed from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl<'a> Principal<'a> {
         let slash = memchr::memchr(b'/', arn.resource.as_bytes());
         let parts = slash.and_then(|at| Some((arn.resource.get(..at)?, arn.resource.get(at + 1..)?)));
         let (kind, rest) = parts.unwrap_or((arn.resource, ""));
-        if matches!(kind, "user" | "role") && memchr::memchr2(b'*', b'?', text.as_bytes()).is_some() {
+        if matches!(kind, "user" | "role") && has_wildcard(text) {
             return Err("must name one principal, without wildcards");
         }
         let is_named = || !rest.is_empty() && !rest.ends_with('/');
