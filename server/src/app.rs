@@ -20,6 +20,7 @@ use crate::grpc::{Authorization, Guard, Health, Shared, routes};
 use crate::http::Pages;
 use crate::lifecycle::Lifecycle;
 use crate::tally::Tally;
+use crate::telemetry::Telemetry;
 use crate::worker::Ends;
 use crate::{clock, http, shutdown, worker};
 
@@ -52,6 +53,15 @@ pub enum ServeError {
     Workers(std::io::Error),
 }
 
+/// What a run has around it.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The switches of the process.
+    pub lifecycle: Lifecycle,
+    /// Where traces go.
+    pub telemetry: Telemetry,
+}
+
 /// Serves `store` on `listeners` until `shutdown`, then drains within the configured time.
 ///
 /// # Errors
@@ -63,18 +73,19 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, ServeError> {
     let lifecycle = Lifecycle::new();
+    let around = Surroundings { lifecycle: lifecycle.clone(), telemetry: Telemetry::off() };
     let stopping = async {
         shutdown.await;
         lifecycle.stop();
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        ended = run_until(config, store, listeners, lifecycle.clone()) => ended,
+        ended = run_until(config, store, listeners, around) => ended,
         never = stopping => match never {},
     }
 }
 
-/// The same, with every switch of [`Lifecycle`].
+/// The same, with every switch of [`Lifecycle`], and with traces.
 ///
 /// # Errors
 /// As [`run`].
@@ -82,9 +93,10 @@ pub async fn run_until(
     config: Config,
     store: Store,
     listeners: Listeners,
-    lifecycle: Lifecycle,
+    around: Surroundings,
 ) -> Result<Outcome, ServeError> {
     config.check()?;
+    let Surroundings { lifecycle, telemetry } = around;
     let (leaving, draining) = (CancellationToken::new(), CancellationToken::new());
     let config = Arc::new(config);
     let tally = Arc::new(Tally::default());
@@ -95,6 +107,7 @@ pub async fn run_until(
         config: Arc::clone(&config),
         tally,
         audit: audit.clone(),
+        telemetry: telemetry.clone(),
         draining: draining.clone(),
     };
 
@@ -102,7 +115,7 @@ pub async fn run_until(
     let authorization = Authorization::new(shared.clone());
     let routes = routes(&shared, authorization.clone(), &health)
         .map_err(|error| ServeError::Reflection(error.to_string()))?;
-    let guard = Guard::new(routes, &config, Arc::clone(&shared.tally));
+    let guard = Guard::new(routes, &config, Arc::clone(&shared.tally), telemetry.clone());
     let ends =
         Ends { first_byte: Duration::from_millis(config.first_byte_ms), cut: CancellationToken::new() };
     // However this ends, no worker outlives it.
@@ -154,6 +167,7 @@ pub async fn run_until(
     };
     audit.happening(&ServiceEvent::new(Happening::Stop).with("clean", if clean { "true" } else { "false" }));
     let written = audit.close(AUDIT_END_MAX).await;
+    telemetry.end().await;
     Ok(if clean && written { Outcome::Drained } else { Outcome::Cut })
 }
 

@@ -19,10 +19,12 @@ mod readiness;
 mod shutdown;
 mod state;
 mod tally;
+pub mod telemetry;
 mod worker;
 
 pub use accept::{BindError, Listeners};
-pub use app::{Outcome, ServeError, run, run_until};
+pub use app::{Outcome, ServeError, Surroundings, run, run_until};
 pub use config::{Config, ConfigError, LoadModeName};
 pub use lifecycle::Lifecycle;
+pub use telemetry::{Telemetry, TelemetryError};
 pub use worker::background_runtime;

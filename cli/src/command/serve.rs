@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_server::{Config, Lifecycle, Listeners, Outcome};
+use portcullis_server::{Config, Lifecycle, Listeners, Outcome, Surroundings, Telemetry};
 use portcullis_store::Store;
 
 use crate::args::Serve;
@@ -39,6 +39,7 @@ async fn serve_directory(
     // The handlers stand before anything does that a signal should end well.
     let signals = Signals::take()?;
     let lifecycle = Lifecycle::new();
+    let telemetry = Telemetry::of_environment().map_err(|error| usage(error.to_string()))?;
     let listeners = Listeners::bind(&config).await?;
     let announcer = Announcer::new(serve);
     announcer.listeners(&listeners);
@@ -53,7 +54,8 @@ async fn serve_directory(
         tokio::join!(first_load, obeying, telling);
         std::future::pending::<Infallible>().await
     };
-    let serving = portcullis_server::run_until(config, store.clone(), listeners, lifecycle.clone());
+    let around = Surroundings { lifecycle: lifecycle.clone(), telemetry };
+    let serving = portcullis_server::run_until(config, store.clone(), listeners, around);
     let ending = async {
         match &companion {
             Some(companion) => companion.accompany(serving, &store, &lifecycle).await,

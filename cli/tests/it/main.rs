@@ -17,3 +17,5 @@ mod serving;
 mod sidecar;
 #[cfg(test)]
 mod simulate;
+#[cfg(test)]
+mod traces;

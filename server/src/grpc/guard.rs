@@ -139,7 +139,7 @@ impl Service<Request<Body>> for Guard {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let bounds = Arc::clone(&self.bounds);
         let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
-        call.span = request.extensions_mut().remove::<CallSpan>().or_else(|| self.trace(&request));
+        call.span = request.extensions_mut().remove();
         let Ok(permit) = Arc::clone(&bounds.in_flight).try_acquire_owned() else {
             bounds.tally.shed();
             return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });

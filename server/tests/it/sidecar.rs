@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
 use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
-use portcullis_server::{Config, Lifecycle, Listeners, Outcome, ServeError};
+use portcullis_server::{Config, Lifecycle, Listeners, Outcome, ServeError, Surroundings};
 use portcullis_store::{Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,7 +78,8 @@ impl Sidecar {
         };
         let store = Store::open(options);
         let lifecycle = Lifecycle::new();
-        let served = portcullis_server::run_until(config, store.clone(), listeners, lifecycle.clone());
+        let around = Surroundings { lifecycle: lifecycle.clone(), ..Surroundings::default() };
+        let served = portcullis_server::run_until(config, store.clone(), listeners, around);
         let running = tokio::spawn(served);
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
         let sidecar = Self { directory, store, grpc, http, channel, lifecycle, running };

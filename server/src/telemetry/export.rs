@@ -1,0 +1,77 @@
+//! The way of spans to a collector: in batches, on a thread of the provider's, over the runtime's sockets.
+//!
+//! Reads the environment, which is where OpenTelemetry's settings stand; the names, the defaults and what they mean are
+//! the specification's.
+
+use std::env;
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter as Export};
+use tokio::runtime::Handle;
+
+use super::TelemetryError;
+use super::span::Traces;
+
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const SERVICE: &str = "portcullis";
+
+pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
+    let Some(endpoint) = ENDPOINTS.into_iter().find_map(set) else { return Ok(None) };
+    let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    match set("OTEL_TRACES_EXPORTER").as_deref() {
+        _ if disabled => return Ok(None),
+        Some("none") => return Ok(None),
+        Some("otlp") | None => {}
+        Some(other) => return Err(TelemetryError(format!("OTEL_TRACES_EXPORTER is `{other}`; there is `otlp` and `none`"))),
+    }
+    if endpoint.starts_with("https:") {
+        let advice = "name a collector on this machine by its http:// address, or a proxy that speaks TLS";
+        return Err(TelemetryError(format!("the collector `{endpoint}` asks for TLS, which this exporter has not: {advice}")));
+    }
+    let exporter = SpanExporter::builder().build().map_err(|error| TelemetryError(error.to_string()))?;
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(OnRuntime { inner: Arc::new(exporter), runtime: Handle::current() })
+        .with_resource(resource())
+        .build();
+    let tracer = provider.tracer(SERVICE);
+    tracing::info!(endpoint, "traces are sent to a collector");
+    Ok(Some(Traces::new(provider, tracer)))
+}
+
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn resource() -> Resource {
+    let named = set("OTEL_SERVICE_NAME").is_some()
+        || set("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|given| given.contains("service.name="));
+    let builder = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    if named { builder.build() } else { builder.with_service_name(SERVICE).build() }
+}
+
+/// An exporter whose sockets are the runtime's, whichever thread asks it to send.
+#[derive(Debug)]
+struct OnRuntime<E> {
+    inner: Arc<E>,
+    runtime: Handle,
+}
+
+impl<E: Export + 'static> Export for OnRuntime<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let inner = Arc::clone(&self.inner);
+        let sent = self.runtime.spawn(async move { inner.export(batch).await }).await;
+        sent.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())))
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        // Nobody else holds it before the first batch.
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.set_resource(resource);
+        }
+    }
+}
