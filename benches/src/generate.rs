@@ -15,7 +15,8 @@ use crate::account::Account;
 use crate::question::Question;
 use crate::scan::Scan;
 use crate::statement::Statement;
-use draw::Draw;
+pub(crate) use draw::Draw;
+pub(crate) use text::files;
 
 /// How large a world is.
 #[derive(Debug, Clone, Copy)]
@@ -158,39 +159,43 @@ impl Shape {
             (text::user_arn(number), user.policies.iter().chain(of_groups).copied().collect())
         });
         let account = Account::new(policies, held);
-        let questions = self.questions(&mut draw, &account);
-        World { name: self.name.to_owned(), sources, questions }
-    }
-
-    /// Draws until the mix is full; an answer that is too rare leaves its share to the others.
-    fn questions(&self, draw: &mut Draw, account: &Account) -> Vec<Question> {
-        let (scan, total) = (Scan::new(account), self.questions);
-        let mut kept: HashMap<Reason, usize> = HashMap::new();
-        let mut questions = Vec::with_capacity(total);
-        let mut tries = 0;
-        while questions.len() < total {
-            tries += 1;
+        let scan = Scan::new(&account);
+        let questions = mix(self.questions, &mut || {
             let user = match self.hot_users {
                 0 => draw.below(self.users),
                 hot => draw.below(hot) * 7_919 % self.users,
             };
-            let mut question = draw.question(user, account);
+            let mut question = draw.question(user, &account);
             question.expected = scan.answer(&question);
-            let denied = kept.get(&Reason::ExplicitDeny).copied().unwrap_or_default();
-            let denials = if tries > total * 4 { denied } else { total / 5 };
-            let share = match question.expected {
-                Reason::Allowed => total / 2,
-                Reason::ExplicitDeny => total / 5,
-                Reason::ImplicitDeny | Reason::EvaluationLimit => total - total / 2 - denials,
-            };
-            let count = kept.entry(question.expected).or_default();
-            if *count < share || tries > total * 20 {
-                *count += 1;
-                questions.push(question);
-            }
-        }
-        questions
+            question
+        });
+        World { name: self.name.to_owned(), sources, questions }
     }
+}
+
+/// Draws until the mix is full: half allowed, a fifth explicitly denied. An answer that is too rare leaves its share to
+/// the others.
+pub(crate) fn mix(total: usize, draw: &mut dyn FnMut() -> Question) -> Vec<Question> {
+    let mut kept: HashMap<Reason, usize> = HashMap::new();
+    let mut questions = Vec::with_capacity(total);
+    let mut tries = 0;
+    while questions.len() < total {
+        tries += 1;
+        let question = draw();
+        let denied = kept.get(&Reason::ExplicitDeny).copied().unwrap_or_default();
+        let denials = if tries > total * 4 { denied } else { total / 5 };
+        let share = match question.expected {
+            Reason::Allowed => total / 2,
+            Reason::ExplicitDeny => total / 5,
+            Reason::ImplicitDeny | Reason::EvaluationLimit => total - total / 2 - denials,
+        };
+        let count = kept.entry(question.expected).or_default();
+        if *count < share || tries > total * 20 {
+            *count += 1;
+            questions.push(question);
+        }
+    }
+    questions
 }
 
 /// What a user has: groups and policies by their numbers.

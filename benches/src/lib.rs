@@ -1,13 +1,15 @@
 //! Worlds to measure in, and the right answers to hold every measurement against.
 //!
 //! A world is a policy directory and questions with their expected answers. It is drawn from a seed ([`generate`]), read
-//! from a directory ([`read`]). Nothing here measures: the benches do.
+//! from a directory ([`read`]), or made of real policies
+//! ([`managed`]). Nothing here measures: the benches do.
 //!
 //! Invariant *right first*: [`World::build`] and [`World::check`] refuse a world whose policies do not load or whose
 //! answers differ, so no time is ever taken of a wrong decision.
 
 pub mod account;
 pub mod generate;
+pub mod managed;
 pub mod measure;
 #[cfg(feature = "peers")]
 pub mod peer;
@@ -20,7 +22,7 @@ pub mod wire;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use portcullis_engine::{LoadMode, PolicySet, PolicySetBuilder, Severity};
+use portcullis_engine::{LoadMode, PolicySet, PolicySetBuilder, Request, Severity};
 
 pub use generate::Shape;
 pub use question::Question;
@@ -28,6 +30,8 @@ pub use read::{read, sources, write, write_sources};
 
 /// Names a folder whose subfolders are worlds, beside the generated ones. A world of the same name is read, not drawn.
 pub const WORLDS_VARIABLE: &str = "PORTCULLIS_WORLDS";
+/// Names a directory with an account export whose managed policies become the world W7.
+pub const MANAGED_VARIABLE: &str = "PORTCULLIS_MANAGED";
 /// The worlds to measure in, by name and separated by commas; everything that is there when unset.
 pub const ONLY_VARIABLE: &str = "PORTCULLIS_ONLY";
 /// The seed of generated worlds.
@@ -35,6 +39,8 @@ pub const SEED_VARIABLE: &str = "PORTCULLIS_SEED";
 /// Worlds that are quickly drawn, and therefore always there.
 pub const DRAWN: [&str; 5] = ["W1", "W2", "W5_100", "W5_1k", "W6"];
 const SEED: u64 = 42;
+/// Questions of each world that a walk over every statement answers as well.
+const WALKED: usize = 100;
 
 /// A policy directory and what to ask it.
 #[derive(Debug)]
@@ -63,6 +69,10 @@ impl World {
             if asked && wanted(shape.name) && !worlds.iter().any(|world| world.name == shape.name) {
                 worlds.push(shape.world(seed()));
             }
+        }
+        if let Some(directory) = std::env::var_os(MANAGED_VARIABLE).filter(|_| wanted("W7")) {
+            worlds
+                .push(managed::world(Path::new(&directory), seed()).unwrap_or_else(|problem| stop(&problem)));
         }
         if worlds.is_empty() {
             stop("none of the worlds asked for is there");
@@ -93,11 +103,28 @@ impl World {
         Ok(())
     }
 
+    /// Asks some questions again by a walk over every statement, which shares no index with a decision.
+    ///
+    /// # Errors
+    /// The first question that the walk answers differently.
+    pub fn check_walk(&self, policy_set: &PolicySet, questions: usize) -> Result<(), String> {
+        for question in self.questions.iter().take(questions) {
+            let borrowed = question.borrow();
+            let request = Request::parse(borrowed.input()).map_err(|violations| format!("{violations:?}"))?;
+            let answer = policy_set.explain(&request).decision.reason;
+            if answer != question.expected {
+                return Err(format!("{}: {question:?}: the walk says {}", self.name, answer.as_str()));
+            }
+        }
+        Ok(())
+    }
+
     /// A policy set whose answers are right, or the end of the bench.
     #[must_use]
     pub fn checked(&self) -> PolicySet {
         let policy_set = self.build().unwrap_or_else(|problem| stop(&problem));
         self.check(&policy_set).unwrap_or_else(|problem| stop(&problem));
+        self.check_walk(&policy_set, WALKED).unwrap_or_else(|problem| stop(&problem));
         policy_set
     }
 }

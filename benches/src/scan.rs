@@ -28,6 +28,8 @@ struct Compiled {
     not_resource: bool,
     actions: Vec<Pattern>,
     resources: Vec<Pattern>,
+    /// Patterns that may also be read across colons: where more matches grant less, and a part ends in a star (M-19).
+    across: Vec<Pattern>,
     conditions: Vec<Condition>,
 }
 
@@ -65,7 +67,7 @@ impl Scan {
         let mut reason = Reason::ImplicitDeny;
         let held = self.held.get(holder(&question.principal)).into_iter().flatten();
         for statement in held.filter_map(|policy| self.policies.get(*policy)).flatten() {
-            if statement.matches(&action, &resource, &facts) {
+            if statement.matches(&action, &resource, &question.resource, &facts) {
                 if statement.deny {
                     return Reason::ExplicitDeny;
                 }
@@ -87,14 +89,25 @@ impl Compiled {
             not_resource: statement.resources.negated,
             actions: patterns(&statement.actions.patterns, 2, 2),
             resources: patterns(&statement.resources.patterns, 6, 5),
+            across: if statement.deny != statement.resources.negated {
+                let ends = |pattern: &&String| pattern.splitn(6, ':').take(5).any(|part| part.ends_with('*'));
+                let patterns = statement.resources.patterns.iter().filter(ends);
+                patterns.map(|pattern| Pattern::new(pattern, 1, 0)).collect()
+            } else {
+                Vec::new()
+            },
             conditions: statement.conditions.iter().map(Condition::new).collect(),
         }
     }
 
-    fn matches(&self, action: &[&[u8]], resource: &[&[u8]], facts: &Facts<'_>) -> bool {
+    fn matches(&self, action: &[&[u8]], resource: &[&[u8]], whole: &str, facts: &Facts<'_>) -> bool {
         let variable = |name: &str| facts.variable(name);
+        let resource = || {
+            self.resources.iter().any(|pattern| pattern.matches(resource, &variable))
+                || self.across.iter().any(|pattern| pattern.matches(&[whole.as_bytes()], &variable))
+        };
         self.actions.iter().any(|pattern| pattern.matches(action, &variable)) != self.not_action
-            && self.resources.iter().any(|pattern| pattern.matches(resource, &variable)) != self.not_resource
+            && resource() != self.not_resource
             && self.conditions.iter().all(|condition| condition.holds(facts))
     }
 }

@@ -38,7 +38,7 @@ const VENDORS: [(&str, &str, bool, [&str; 4]); 16] = [
 
 /// Draws from one stream of numbers (splitmix64).
 #[derive(Debug)]
-pub(super) struct Draw {
+pub(crate) struct Draw {
     state: u64,
     apps: usize,
     statements: usize,
@@ -60,7 +60,12 @@ impl Draw {
         }
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    /// Only numbers, for worlds that are not drawn from a shape.
+    pub(crate) fn numbers(seed: u64) -> Self {
+        Self { state: seed, apps: 0, statements: 0, denials: false, heavy: false }
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -76,7 +81,7 @@ impl Draw {
         self.below(100) < chance
     }
 
-    pub(super) fn distinct(&mut self, count: usize, bound: usize) -> Vec<usize> {
+    pub(crate) fn distinct(&mut self, count: usize, bound: usize) -> Vec<usize> {
         if count >= bound {
             return (0..bound).collect();
         }

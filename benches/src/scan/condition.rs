@@ -82,7 +82,7 @@ impl Condition {
             (Some(Fact::Many(values)), Some(Quantifier::ForAnyValue)) => {
                 values.iter().any(|value| self.one(&Fact::One(value), facts))
             }
-            (Some(fact), _) => self.one(fact, facts),
+            (Some(fact), _) => self.one(&fact, facts),
         }
     }
 

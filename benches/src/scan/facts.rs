@@ -6,7 +6,7 @@ use crate::account::holder;
 use crate::question::{Question, Value};
 
 /// A value as an operator sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Fact<'a> {
     One(&'a str),
     Many(&'a [String]),
@@ -17,6 +17,8 @@ pub(super) enum Fact<'a> {
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     keys: Vec<(String, Fact<'a>)>,
+    /// The ARN of the role whose session asks, as the worlds name roles: without a path.
+    role: String,
 }
 
 impl<'a> Facts<'a> {
@@ -36,6 +38,7 @@ impl<'a> Facts<'a> {
         }
         let principal = question.principal.as_str();
         let account = principal.split(':').nth(4).unwrap_or_default();
+        let mut role = String::new();
         let mut derive = |key: &str, fact| keys.push((key.to_owned(), fact));
         if question.mfa {
             derive("aws:multifactorauthpresent", Fact::One("true"));
@@ -49,19 +52,23 @@ impl<'a> Facts<'a> {
             derive("aws:principaltype", Fact::One("User"));
         } else {
             derive("aws:principaltype", Fact::One("AssumedRole"));
+            let name = holder(principal).rsplit('/').next().unwrap_or_default();
+            role = format!("arn:aws:iam::{account}:role/{name}");
         }
         let owner = question.resource.split(':').nth(4).filter(|owner| !owner.is_empty());
         derive("aws:resourceaccount", Fact::One(owner.unwrap_or(account)));
         derive("aws:principalisawsservice", Fact::One("false"));
-        Self { keys }
+        Self { keys, role }
     }
 
-    pub(super) fn of(&self, folded: &str) -> Option<&Fact<'a>> {
-        self.keys.iter().find(|(key, _)| key == folded).map(|(_, fact)| fact)
+    pub(super) fn of(&self, folded: &str) -> Option<Fact<'_>> {
+        let sent = self.keys.iter().find(|(key, _)| key == folded).map(|(_, fact)| *fact);
+        let role = (folded == "aws:principalarn" && !self.role.is_empty()).then_some(Fact::One(&self.role));
+        sent.or(role)
     }
 
     /// The value of a variable: a single-valued key.
-    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         match self.of(&name.trim().to_ascii_lowercase()) {
             Some(Fact::One(text)) => Some(text),
             _ => None,
