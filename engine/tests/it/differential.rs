@@ -14,7 +14,7 @@ use crate::generator::{Dice, requests, worlds};
 use crate::reference::{self, Answer};
 use crate::simulate::{self, Decoded};
 use coverage::Coverage;
-use portcullis_engine::{Effect, PolicySet};
+use portcullis_engine::{Effect, Explanation, PolicySet, Reason};
 
 const DECISIONS: u64 = 1_000_000;
 const SEED: u64 = 0x5eed_0001;
@@ -53,7 +53,9 @@ pub(crate) fn compiled(policy_set: &PolicySet, request: &Value, explain: bool) -
     decoded.ask(|request| {
         let decision = policy_set.authorize(request);
         if explain {
-            assert_eq!(policy_set.explain(request).decision, decision, "explain and authorize differ");
+            let explanation = policy_set.explain(request);
+            assert_eq!(explanation.decision, decision, "explain and authorize differ");
+            check_walk(&explanation);
         }
         Compiled {
             decision: if decision.effect == Effect::Allow { "Allow" } else { "Deny" },
@@ -61,6 +63,23 @@ pub(crate) fn compiled(policy_set: &PolicySet, request: &Value, explain: bool) -
             layer: decision.layer.as_str(),
         }
     })
+}
+
+/// The walk of an explanation looks at every statement; the decision comes through the index. They must agree.
+fn check_walk(explanation: &Explanation<'_>) {
+    let Explanation { decision, layers, .. } = explanation;
+    let statements = || layers.iter().flat_map(|layer| &layer.statements).filter(|it| it.matched);
+    let denied = statements().any(|it| it.effect == Effect::Deny);
+    match decision.reason {
+        // What is always allowed (E-40) is not denied by a statement either.
+        Reason::Allowed => assert!(!denied || decision.statements.is_empty(), "{explanation:#?}"),
+        Reason::ExplicitDeny => assert!(denied, "{explanation:#?}"),
+        Reason::ImplicitDeny => assert!(!denied, "{explanation:#?}"),
+        Reason::EvaluationLimit => {}
+    }
+    for decided in &decision.statements {
+        assert!(statements().any(|it| it.statement == *decided), "{explanation:#?}");
+    }
 }
 
 /// What one thread saw.

@@ -10,6 +10,7 @@ mod differential;
 #[expect(clippy::string_slice, reason = "places come from finds and character indices")]
 mod generator;
 #[cfg(test)]
+mod large;
 mod laws;
 #[cfg(test)]
 #[expect(clippy::string_slice, reason = "places come from finds and character indices")]
