@@ -11,6 +11,7 @@ mod differential;
 mod generator;
 #[cfg(test)]
 mod large;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 #[expect(clippy::string_slice, reason = "places come from finds and character indices")]
