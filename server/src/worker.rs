@@ -65,7 +65,8 @@ impl Door {
         let fewest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = fewest else { return };
         worker.load.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted { load: Arc::clone(&worker.load), tally: Arc::clone(&self.tally), _permit: permit };
+        let counted =
+            Counted { load: Arc::clone(&worker.load), tally: Arc::clone(&self.tally), _permit: permit };
         // The worker is gone only while the process ends; the connection is closed with what it was handed in.
         let _ = worker.connections.send(Handed { socket, counted });
     }

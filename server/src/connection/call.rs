@@ -41,7 +41,9 @@ impl HotCall {
                     is_grpc = matches!(value.as_bytes(), b"application/grpc" | b"application/grpc+proto");
                 }
                 "grpc-encoding" if value.as_bytes() != b"identity" => return None,
-                "grpc-timeout" if grpc_timeout(value).is_some_and(|timeout| timeout.is_zero()) => return None,
+                "grpc-timeout" if grpc_timeout(value).is_some_and(|timeout| timeout.is_zero()) => {
+                    return None;
+                }
                 _ => {}
             }
         }
@@ -101,7 +103,11 @@ impl Unanswered {
         while poll_fn(|context| {
             let polled = self.poll_body(bytes_max.saturating_sub(length), context);
             // What has come is worth looking at, too, because its room in the window has to be given back.
-            if polled.is_pending() && self.read.is_empty() { Poll::Pending } else { Poll::Ready(polled.is_pending()) }
+            if polled.is_pending() && self.read.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(polled.is_pending())
+            }
         })
         .await
         {

@@ -118,11 +118,7 @@ impl Round<'_> {
     }
 
     /// Answers a plain call of one message that is there.
-    pub(super) fn answer_whole(
-        &mut self,
-        call: HotCall,
-        unanswered: Unanswered,
-    ) -> Result<(), Unanswered> {
+    pub(super) fn answer_whole(&mut self, call: HotCall, unanswered: Unanswered) -> Result<(), Unanswered> {
         match self.write_answer(call, &unanswered) {
             Some(recorded) => {
                 self.send(call, unanswered.respond, recorded);

@@ -124,7 +124,9 @@ impl Answers {
     fn take(&mut self, bytes: Bytes, questions: &mut RecvStream) {
         // The error says that the stream is closed, and then there is no window to open.
         let _ = questions.flow_control().release_capacity(bytes.len());
-        if self.unread.is_empty() && let Ok(bytes) = bytes.clone().try_into_mut() {
+        if self.unread.is_empty()
+            && let Ok(bytes) = bytes.clone().try_into_mut()
+        {
             self.unread = bytes;
         } else {
             self.unread.extend_from_slice(&bytes);
@@ -173,12 +175,16 @@ impl Answers {
 
     /// The length of the first message, when all of it is there.
     fn message_length(&self) -> Result<Option<usize>, Broken> {
-        let Some(&[compressed, a, b, c, d]) = self.unread.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let Some(&[compressed, a, b, c, d]) = self.unread.first_chunk::<PREFIX_BYTES>() else {
+            return Ok(None);
+        };
         let (length, most) = (u32::from_be_bytes([a, b, c, d]) as usize, self.message_bytes_max);
         let status = if compressed != 0 {
             Status::internal("a message is compressed, and the call names no compression")
         } else if length > most {
-            Status::out_of_range(format!("a message of {length} bytes is longer than the {most} of one message"))
+            Status::out_of_range(format!(
+                "a message of {length} bytes is longer than the {most} of one message"
+            ))
         } else {
             return Ok((self.unread.len() >= PREFIX_BYTES + length).then_some(length));
         };
@@ -201,8 +207,9 @@ impl Answers {
     /// Keeps what was written since `start` from leaving until a wait is over.
     fn hold(&mut self, start: usize, length: usize, wait: Wait) {
         let message = self.unread.get(PREFIX_BYTES..PREFIX_BYTES + length).unwrap_or_default();
-        let correlation_id =
-            v1::AuthorizeStreamRequest::decode(message).map(|message| message.correlation_id).unwrap_or_default();
+        let correlation_id = v1::AuthorizeStreamRequest::decode(message)
+            .map(|message| message.correlation_id)
+            .unwrap_or_default();
         self.waits.push(Waiting { place: start..self.out.len(), correlation_id, wait });
     }
 

@@ -24,7 +24,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Whole<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
 

@@ -54,39 +54,41 @@ fn session() -> BoxedStrategy<Option<v1::Session>> {
 
 fn question() -> BoxedStrategy<v1::AuthorizeRequest> {
     let texts = (text(), text(), text(), text());
-    (texts, btree_map(text(), value(), 0..6), session(), any::<u64>(), any::<i32>()).prop_map(
-        |((principal, action, resource, resource_account), context, session, min_generation, detail)| {
-            v1::AuthorizeRequest {
-                principal,
-                action,
-                resource,
-                context,
-                resource_account,
-                session,
-                min_generation,
-                detail,
-            }
-        },
-    )
-    .boxed()
+    (texts, btree_map(text(), value(), 0..6), session(), any::<u64>(), any::<i32>())
+        .prop_map(
+            |((principal, action, resource, resource_account), context, session, min_generation, detail)| {
+                v1::AuthorizeRequest {
+                    principal,
+                    action,
+                    resource,
+                    context,
+                    resource_account,
+                    session,
+                    min_generation,
+                    detail,
+                }
+            },
+        )
+        .boxed()
 }
 
 fn batch_of_questions() -> BoxedStrategy<v1::BatchAuthorizeRequest> {
     let shared = (text(), session(), btree_map(text(), value(), 0..4), any::<u64>(), any::<i32>());
-    (shared, vec(question(), 0..5)).prop_map(|(shared, questions)| {
-        let (principal, session, context, min_generation, detail) = shared;
-        let item = |question: v1::AuthorizeRequest| v1::BatchAuthorizeItem {
-            principal: question.principal,
-            action: question.action,
-            resource: question.resource,
-            context: question.context,
-            resource_account: question.resource_account,
-            session: question.session,
-        };
-        let items = questions.into_iter().map(item).collect();
-        v1::BatchAuthorizeRequest { principal, session, context, items, min_generation, detail }
-    })
-    .boxed()
+    (shared, vec(question(), 0..5))
+        .prop_map(|(shared, questions)| {
+            let (principal, session, context, min_generation, detail) = shared;
+            let item = |question: v1::AuthorizeRequest| v1::BatchAuthorizeItem {
+                principal: question.principal,
+                action: question.action,
+                resource: question.resource,
+                context: question.context,
+                resource_account: question.resource_account,
+                session: question.session,
+            };
+            let items = questions.into_iter().map(item).collect();
+            v1::BatchAuthorizeRequest { principal, session, context, items, min_generation, detail }
+        })
+        .boxed()
 }
 
 /// One field, as a writer that knows nothing about the message lays it down.
