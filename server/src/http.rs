@@ -34,8 +34,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     pub(crate) fn new(shared: Shared, leaving: CancellationToken) -> Self {
-        let (store, tally) = (shared.store.clone(), Arc::clone(&shared.tally));
-        let metrics = Arc::new(Metrics::new(store, tally, &shared.config));
+        let metrics = Arc::new(Metrics::new(&shared));
         let stale_max = shared.config.stale_max();
         Self { shared, metrics, leaving, stale_max }
     }
@@ -61,7 +60,10 @@ impl Pages {
         if self.leaving.is_cancelled() {
             return Readiness::Draining;
         }
-        Readiness::of(&self.shared.store.status(), self.stale_max)
+        match Readiness::of(&self.shared.store.status(), self.stale_max) {
+            Readiness::Ready if !self.shared.audit.counts().healthy => Readiness::Degraded,
+            readiness => readiness,
+        }
     }
 
     /// The state as a line of the log has it.

@@ -4,6 +4,7 @@
 //! this folder. Invariant (NO-CALLER-TEXT): no label holds anything that a caller, a policy or a file name says; the one
 //! label that is not from a fixed list is the policy revision, of which there is one at a time.
 
+mod audit;
 mod family;
 mod policies;
 mod process;
@@ -11,14 +12,15 @@ mod requests;
 
 use std::fmt::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_store::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text};
 use prometheus_client::registry::Registry;
 
+use crate::audit::Audit;
 use crate::config::Config;
+use crate::grpc::Shared;
 use crate::tally::Tally;
 use family::Families;
 
@@ -32,13 +34,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Store, tally: Arc<Tally>, config: &Config) -> Self {
+    pub(crate) fn new(shared: &Shared) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Reading {
-            store,
-            tally,
-            connections_max: config.connections_max,
-            stale_max: config.stale_max(),
+            store: shared.store.clone(),
+            tally: Arc::clone(&shared.tally),
+            audit: shared.audit.clone(),
+            config: Arc::clone(&shared.config),
         }));
         Self { registry }
     }
@@ -58,15 +60,21 @@ impl Metrics {
 struct Reading {
     store: Store,
     tally: Arc<Tally>,
-    connections_max: usize,
-    stale_max: Option<Duration>,
+    audit: Audit,
+    config: Arc<Config>,
 }
 
 impl Collector for Reading {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut families = Families::new(encoder);
-        requests::write(&mut families, &self.tally, self.connections_max)?;
-        policies::write(&mut families, &self.store.status(), self.stale_max)?;
-        process::write(&mut families, &self.tally)
+        let Self { store, tally, audit, config } = self;
+        let status = store.status();
+        requests::write(&mut families, tally, config.connections_max)?;
+        policies::write(&mut families, &status, config.stale_max())?;
+        let help = "1 while something is wrong although requests are answered; the status page says what";
+        let degraded = status.is_degraded() || !audit.counts().healthy;
+        families.gauge("portcullis_degraded", help, f64::from(u8::from(degraded)))?;
+        audit::write(&mut families, audit, config.audit_queue_records_max)?;
+        process::write(&mut families, tally)
     }
 }

@@ -41,11 +41,11 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
         keeping,
         reloads,
     } = status;
-    let connections = &shared.tally.connections;
+    let (connections, audit) = (&shared.tally.connections, shared.audit.counts());
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "readiness": readiness.as_str(),
-        "degraded": status.is_degraded(),
+        "degraded": status.is_degraded() || !audit.healthy,
         "generation": generation,
         "revision": revision.map(|revision| revision.to_string()),
         "loaded_at": loaded_at.map(|at| instant(at).to_string()),
@@ -58,6 +58,10 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
         "reloads": reloads_json(reloads),
         "last_good": keeping_word(*keeping),
         "answered": shared.tally.counts(),
+        "audit": {
+            "enabled": shared.audit.is_on(), "healthy": audit.healthy, "recorded": audit.recorded,
+            "lost": audit.lost.iter().sum::<u64>(), "waiting": audit.queue_records,
+        },
         "requests_in_flight": shared.tally.in_flight(),
         "connections": {
             "accepted": connections.accepted.value(),

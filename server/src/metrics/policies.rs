@@ -47,8 +47,6 @@ fn health(families: &mut Families<'_>, status: &Status, stale_max: Option<Durati
     let flag = |set: bool| f64::from(u8::from(set));
     let help = "1 while there is a policy set that is not too stale, which is what the readiness probe says until the drain";
     families.gauge("portcullis_ready", help, flag(Readiness::of(status, stale_max).is_ready()))?;
-    let help = "1 while something is wrong with the policies although requests are answered; the status page says what";
-    families.gauge("portcullis_degraded", help, flag(status.is_degraded()))?;
     let help =
         "For how long the served policy set has not been what the policy directory holds; 0 while it is";
     families.gauge("portcullis_policy_stale_seconds", help, status.stale().as_secs_f64())?;

@@ -27,11 +27,17 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
         _ if disabled => return Ok(None),
         Some("none") => return Ok(None),
         Some("otlp") | None => {}
-        Some(other) => return Err(TelemetryError(format!("OTEL_TRACES_EXPORTER is `{other}`; there is `otlp` and `none`"))),
+        Some(other) => {
+            return Err(TelemetryError(format!(
+                "OTEL_TRACES_EXPORTER is `{other}`; there is `otlp` and `none`"
+            )));
+        }
     }
     if endpoint.starts_with("https:") {
         let advice = "name a collector on this machine by its http:// address, or a proxy that speaks TLS";
-        return Err(TelemetryError(format!("the collector `{endpoint}` asks for TLS, which this exporter has not: {advice}")));
+        return Err(TelemetryError(format!(
+            "the collector `{endpoint}` asks for TLS, which this exporter has not: {advice}"
+        )));
     }
     let exporter = SpanExporter::builder().build().map_err(|error| TelemetryError(error.to_string()))?;
     let provider = SdkTracerProvider::builder()
@@ -50,7 +56,8 @@ fn set(name: &str) -> Option<String> {
 fn resource() -> Resource {
     let named = set("OTEL_SERVICE_NAME").is_some()
         || set("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|given| given.contains("service.name="));
-    let builder = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let builder =
+        Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     if named { builder.build() } else { builder.with_service_name(SERVICE).build() }
 }
 

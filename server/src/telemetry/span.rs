@@ -127,7 +127,10 @@ pub(super) fn decided(decision: &Decision<'_>, revision: &str, generation: u64) 
         span.add_event("decision", said.clone());
         span.set_attributes(said);
         span.set_attribute(KeyValue::new("portcullis.revision", revision.to_owned()));
-        span.set_attribute(KeyValue::new("portcullis.generation", i64::try_from(generation).unwrap_or(i64::MAX)));
+        span.set_attribute(KeyValue::new(
+            "portcullis.generation",
+            i64::try_from(generation).unwrap_or(i64::MAX),
+        ));
     });
 }
 
