@@ -184,29 +184,39 @@ impl Decision<'_> {
     /// The decision in AWS's words.
     #[must_use]
     pub fn message(&self, request: &Request<'_>) -> String {
+        self.message_parts(request).concat()
+    }
+
+    /// The same in parts, for whoever writes it somewhere else than into a text of its own.
+    #[must_use]
+    pub fn message_parts<'r>(&self, request: &Request<'r>) -> [&'r str; 11] {
         let input = request.input();
-        let (principal, action, resource) = (input.principal, input.action, input.resource);
-        let who = match request.principal {
-            Principal::Anonymous => "Anonymous caller".to_owned(),
-            Principal::Service(name) => format!("Service: {name}"),
-            _ => format!("User: {principal}"),
+        let (caller, name) = match request.principal {
+            Principal::Anonymous => ("Anonymous caller", ""),
+            Principal::Service(name) => ("Service: ", name),
+            _ => ("User: ", input.principal),
         };
-        let (article, policy) = match self.layer {
-            Layer::Identity => ("an", "identity-based policy"),
-            Layer::Resource => ("a", "resource-based policy"),
-            Layer::Boundary => ("a", "permissions boundary"),
-            Layer::Session => ("a", "session policy"),
-            Layer::Scp => ("a", "service control policy"),
-            Layer::Rcp => ("a", "resource control policy"),
-            Layer::Endpoint => ("a", "VPC endpoint policy"),
-            Layer::Trust => ("a", "role trust policy"),
+        let (denied_in, policy) = match self.layer {
+            Layer::Identity => (" with an explicit deny in an ", "identity-based policy"),
+            Layer::Resource => (" with an explicit deny in a ", "resource-based policy"),
+            Layer::Boundary => (" with an explicit deny in a ", "permissions boundary"),
+            Layer::Session => (" with an explicit deny in a ", "session policy"),
+            Layer::Scp => (" with an explicit deny in a ", "service control policy"),
+            Layer::Rcp => (" with an explicit deny in a ", "resource control policy"),
+            Layer::Endpoint => (" with an explicit deny in a ", "VPC endpoint policy"),
+            Layer::Trust => (" with an explicit deny in a ", "role trust policy"),
         };
-        let refused = format!("{who} is not authorized to perform: {action} on resource: {resource}");
-        match self.reason {
-            Reason::Allowed => format!("{who} is authorized to perform: {action} on resource: {resource}"),
-            Reason::ExplicitDeny => format!("{refused} with an explicit deny in {article} {policy}"),
-            Reason::ImplicitDeny => format!("{refused} because no {policy} allows the {action} action"),
-            Reason::EvaluationLimit => format!("{refused} because the evaluation took too many steps"),
-        }
+        let may = match self.reason {
+            Reason::Allowed => " is authorized to perform: ",
+            _ => " is not authorized to perform: ",
+        };
+        let because = match self.reason {
+            Reason::Allowed => [""; 5],
+            Reason::ExplicitDeny => [denied_in, policy, "", "", ""],
+            Reason::ImplicitDeny => [" because no ", policy, " allows the ", input.action, " action"],
+            Reason::EvaluationLimit => [" because the evaluation took too many steps", "", "", "", ""],
+        };
+        let [b, c, d, e, f] = because;
+        [caller, name, may, input.action, " on resource: ", input.resource, b, c, d, e, f]
     }
 }

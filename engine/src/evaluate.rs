@@ -6,7 +6,7 @@ mod condition;
 mod facts;
 mod principal;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 
 use smallvec::SmallVec;
 
@@ -115,7 +115,7 @@ impl<'a> Evaluation<'a> {
             session_terms: None,
             steps: Cell::new(limit::EVALUATION_STEPS_MAX),
             missing: RefCell::new(SmallVec::new()),
-            texts: facts::Texts { cells: [const { OnceCell::new() }; 7] },
+            texts: facts::Texts::default(),
         }
     }
 

@@ -51,6 +51,11 @@ impl<'a> Evaluation<'a> {
     /// Whether one operator holds for one key.
     pub(crate) fn holds(&self, pool: &Pool, condition: &Condition, effect: Effect) -> bool {
         let Some(key) = pool.keys.get(condition.key as usize) else { return false };
+        if let (Values::Date(values), None) = (&condition.values, condition.qualifier)
+            && let Some(instant) = self.instant(key)
+        {
+            return said(compare_dates(condition, values, Some(instant)), condition.negated, effect);
+        }
         let found = self.lookup_typed(key);
         let value = found.map(|(value, _)| value);
         if let Values::Null { missing, present } = condition.values {
@@ -77,14 +82,7 @@ impl<'a> Evaluation<'a> {
 
     /// The complete operator, its OR or NOR over the policy's values included, for one value of the request (C-48).
     fn one_holds(&self, pool: &Pool, condition: &Condition, text: &str, read: Read, effect: Effect) -> bool {
-        let outcome = self.compare(pool, condition, text, read);
-        match (outcome, condition.negated) {
-            (Outcome::Unreadable, _) => false,
-            (Outcome::Match, negated) => !negated,
-            (Outcome::NoMatch, negated) => negated,
-            (Outcome::Unsure | Outcome::Malformed, false) => false,
-            (Outcome::Unsure | Outcome::Malformed, true) => effect == Effect::Deny,
-        }
+        said(self.compare(pool, condition, text, read), condition.negated, effect)
     }
 
     fn compare(&self, pool: &Pool, condition: &Condition, text: &str, read: Read) -> Outcome {
@@ -107,9 +105,8 @@ impl<'a> Evaluation<'a> {
                 typed(values, Decimal::parse(text), condition.negated, holds)
             }
             Values::Date(values) => {
-                let holds = |value: &Instant, given: &Instant| ordered(condition.operator, given.cmp(value));
                 let given = if let Read::Instant(given) = read { Some(given) } else { Instant::parse(text) };
-                typed(values, given, condition.negated, holds)
+                compare_dates(condition, values, given)
             }
             Values::Bool { yes, no, patterns } => match parse_bool(text) {
                 None => Outcome::Unreadable,
@@ -130,6 +127,22 @@ impl<'a> Evaluation<'a> {
             Values::Arn(values) => any_arn(values, condition.negated, text, &variables),
         }
     }
+}
+
+/// What an outcome means for the operator as written.
+fn said(outcome: Outcome, negated: bool, effect: Effect) -> bool {
+    match (outcome, negated) {
+        (Outcome::Unreadable, _) => false,
+        (Outcome::Match, negated) => !negated,
+        (Outcome::NoMatch, negated) => negated,
+        (Outcome::Unsure | Outcome::Malformed, false) => false,
+        (Outcome::Unsure | Outcome::Malformed, true) => effect == Effect::Deny,
+    }
+}
+
+fn compare_dates(condition: &Condition, values: &Typed<Instant>, given: Option<Instant>) -> Outcome {
+    let holds = |value: &Instant, given: &Instant| ordered(condition.operator, given.cmp(value));
+    typed(values, given, condition.negated, holds)
 }
 
 /// C-9, C-47.

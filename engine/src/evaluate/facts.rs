@@ -2,26 +2,30 @@
 //! organization and resource directory (semantics.md section 5).
 
 use std::cell::OnceCell;
+use std::fmt::{Display, Write as _};
+
+use arrayvec::ArrayString;
 
 use super::Evaluation;
 use crate::compile::pool::Key;
 use crate::compile::{seconds_between, tag};
 use crate::condition::key::Derived;
+use crate::condition::value::Instant;
 use crate::request::{OwnedKeys, Principal, Read, Session, Target, Value};
 
 /// Texts that are composed when first asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Texts {
-    pub(super) cells: [OnceCell<String>; 7],
+    principal_arn: OnceCell<String>,
+    user_id: OnceCell<String>,
+    current_time: OnceCell<Moment>,
+    epoch_time: OnceCell<Moment>,
+    issue_time: OnceCell<Moment>,
+    mfa_age: OnceCell<Moment>,
 }
 
-/// Indexes of [`Texts`].
-const PRINCIPAL_ARN: usize = 0;
-const USER_ID: usize = 1;
-const ISSUE_TIME: usize = 2;
-const MFA_AGE: usize = 3;
-const CURRENT_TIME: usize = 4;
-const EPOCH_TIME: usize = 5;
+/// A date-time or a number of seconds, of whatever size.
+type Moment = ArrayString<32>;
 
 impl<'a> Evaluation<'a> {
     /// The value of a key; `None` when the request lacks it.
@@ -53,12 +57,19 @@ impl<'a> Evaluation<'a> {
         of_identity.or_else(|| self.resource_entries.iter().find_map(|entry| entry.tags.as_deref()))
     }
 
-    fn text<'e>(&'e self, cell: usize, compose: impl FnOnce() -> Option<String>) -> Option<Value<'e>> {
-        let cell = self.texts.cells.get(cell)?;
-        if cell.get().is_none() {
-            let _ = cell.set(compose()?);
+    /// The instant that a time key means, as its text says it: to the second. Beyond the years that have four digits
+    /// only the text tells.
+    pub(super) fn instant(&self, key: &Key) -> Option<Instant> {
+        if self.request.input.owned_keys == OwnedKeys::Override {
+            return None; // perhaps sent
         }
-        cell.get().map(|text| Value::One(text))
+        let instant = match key.derived {
+            Derived::CurrentTime | Derived::EpochTime => self.request.input.now,
+            Derived::TokenIssueTime => self.session()?.issued_at?,
+            _ => return None,
+        };
+        let year_10000 = 253_402_300_800;
+        (0..year_10000).contains(&instant.seconds()).then(|| Instant::new(instant.seconds(), 0))
     }
 
     fn session(&self) -> Option<&Session<'a>> {
@@ -105,18 +116,14 @@ impl<'a> Evaluation<'a> {
                 .and(organization)
                 .map(|organization| Value::One(&organization.id)),
             Derived::ResourceOrgPaths => path_of(self.resource_account).map(Value::ListOfOne),
-            Derived::CurrentTime => self.text(CURRENT_TIME, || Some(self.request.input.now.to_string())),
-            Derived::EpochTime => {
-                self.text(EPOCH_TIME, || Some(self.request.input.now.seconds().to_string()))
-            }
-            Derived::TokenIssueTime => {
-                self.text(ISSUE_TIME, || self.session()?.issued_at.map(|instant| instant.to_string()))
-            }
+            Derived::CurrentTime => Some(moment(&self.texts.current_time, self.request.input.now)),
+            Derived::EpochTime => Some(moment(&self.texts.epoch_time, self.request.input.now.seconds())),
+            Derived::TokenIssueTime => Some(moment(&self.texts.issue_time, self.session()?.issued_at?)),
             Derived::MfaPresent => self.mfa_present(),
-            Derived::MfaAge => self.text(MFA_AGE, || {
+            Derived::MfaAge => {
                 let at = self.session()?.mfa_authenticated_at?;
-                Some(seconds_between(at, self.request.input.now).to_string())
-            }),
+                Some(moment(&self.texts.mfa_age, seconds_between(at, self.request.input.now)))
+            }
             Derived::SourceIdentity => self.session()?.source_identity.map(Value::One),
             Derived::FederatedProvider => self.session()?.federated_provider.map(Value::One),
             Derived::ResourceTag(_) | Derived::ViaAwsService | Derived::No => None,
@@ -131,8 +138,11 @@ impl<'a> Evaluation<'a> {
             Principal::Root { .. } => Some(Value::One(self.request.input.principal)),
             Principal::RoleSession { account, partition, role_name, .. } => match self.identity {
                 Some(role) => Some(Value::One(&role.arn)),
-                None => self
-                    .text(PRINCIPAL_ARN, || Some(format!("arn:{partition}:iam::{account}:role/{role_name}"))),
+                None => Some(Value::One(
+                    self.texts
+                        .principal_arn
+                        .get_or_init(|| format!("arn:{partition}:iam::{account}:role/{role_name}")),
+                )),
             },
             Principal::Service(_) | Principal::Anonymous | Principal::Provider { .. } => None,
         }
@@ -154,12 +164,12 @@ impl<'a> Evaluation<'a> {
         match self.request.principal {
             Principal::Root { account } => Some(Value::One(account)),
             Principal::User { .. } => self.identity?.id.as_deref().map(Value::One),
-            Principal::RoleSession { name, .. } => self.text(USER_ID, || {
+            Principal::RoleSession { name, .. } => {
                 let id = self.identity?.id.as_deref()?;
-                Some(format!("{id}:{name}"))
-            }),
+                Some(Value::One(self.texts.user_id.get_or_init(|| format!("{id}:{name}"))))
+            }
             Principal::FederatedUser { account, name, .. } => {
-                self.text(USER_ID, || Some(format!("{account}:{name}")))
+                Some(Value::One(self.texts.user_id.get_or_init(|| format!("{account}:{name}"))))
             }
             Principal::Anonymous => Some(Value::One("anonymous")),
             Principal::Role { .. } | Principal::Service(_) | Principal::Provider { .. } => None,
@@ -199,6 +209,30 @@ impl<'a> Evaluation<'a> {
         match &self.request.target {
             Target::None => "*",
             Target::Arn { text, .. } => text,
+        }
+    }
+}
+
+/// The text of a moment, composed once.
+fn moment(cell: &OnceCell<Moment>, value: impl Display) -> Value<'_> {
+    Value::One(cell.get_or_init(|| {
+        let mut text = Moment::new();
+        // Neither the longest date nor the longest number fills it.
+        let _ = write!(text, "{value}");
+        text
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_has_room() {
+        for instant in [Instant::new(i64::MIN, 0), Instant::new(i64::MAX, 0)] {
+            let cells = [OnceCell::new(), OnceCell::new()];
+            assert_eq!(moment(&cells[0], instant), Value::One(&instant.to_string()));
+            assert_eq!(moment(&cells[1], instant.seconds()), Value::One(&instant.seconds().to_string()));
         }
     }
 }
