@@ -13,7 +13,7 @@ use super::remote::{ASK_LIMIT, exchange};
 use crate::args::{Healthcheck, Output, Sidecar, Status, Wait};
 use crate::configuration::sidecar_of_environment;
 use crate::exit::Exit;
-use crate::render::{counted, counts_object, counts_phrase, visible, write_json_pretty};
+use crate::render::{BAD, counted, counts_object, counts_phrase, visible, write_json_pretty};
 
 /// Where a sidecar listens unless told otherwise.
 const DEFAULT_SERVER: &str = "127.0.0.1:8180";
@@ -48,6 +48,15 @@ fn write_state(out: &mut impl std::io::Write, state: &v1::GetStatusResponse) -> 
         if let Some(counts) = state.counts {
             writeln!(out, "{}", counts_phrase(counts_of(counts)))?;
         }
+    }
+    if state.degraded {
+        writeln!(out, "{BAD}DEGRADED{BAD:#}")?;
+    }
+    if let Some(stale) = &state.stale_for {
+        writeln!(out, "for {} s this has not been what the policy directory holds", stale.seconds)?;
+    }
+    if let Some(at) = &state.last_good_saved_at {
+        writeln!(out, "kept by an earlier process; the directory last held it at {}", time(at))?;
     }
     if !state.watching {
         writeln!(out, "changes are found by looking alone")?;
@@ -84,6 +93,9 @@ fn state_object(state: &v1::GetStatusResponse) -> Value {
         "LoadedAt": state.loaded_at.as_ref().map(time),
         "Counts": state.counts.map(|counts| counts_object(counts_of(counts))),
         "Watching": state.watching,
+        "Degraded": state.degraded,
+        "StaleSeconds": state.stale_for.as_ref().map(|stale| stale.seconds),
+        "LastGoodSavedAt": state.last_good_saved_at.as_ref().map(time),
         "LastRejection": rejection,
     })
 }

@@ -338,6 +338,17 @@ fn a_killed_process_leaves_a_record_that_the_next_one_serves() {
     assert!(second.loaded().starts_with("loaded 1 user, "));
     let health = run(&["healthcheck", "--server", &second.address]);
     assert_eq!(health.code, 0, "{}", health.err);
+    let status = run(&["status", "--server", &second.address]);
+    assert!(status.out.contains("\nDEGRADED\n"), "{}", status.out);
+    assert!(
+        status.out.contains("\nkept by an earlier process; the directory last held it at "),
+        "{}",
+        status.out
+    );
+    let status = run(&["status", "--server", &second.address, "--output", "json"]);
+    let status: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!((&status["Degraded"], &status["Generation"]), (&true.into(), &1.into()));
+    assert!(status["StaleSeconds"].is_u64() && status["LastGoodSavedAt"].is_string(), "{status}");
     second.signal("-KILL");
     drop(second);
 

@@ -1436,6 +1436,16 @@ pub struct GetStatusResponse {
     /// Whether the operating system reports changes; false means that they are found by looking alone.
     #[prost(bool, tag = "6")]
     pub watching: bool,
+    /// Whether something is wrong although requests are answered: the directory was rejected, what is active comes from an
+    /// earlier process, the task that follows the directory had to be started again, or a file cannot be written.
+    #[prost(bool, tag = "7")]
+    pub degraded: bool,
+    /// For how long the active policy set has not been what the policy directory holds; absent while it is.
+    #[prost(message, optional, tag = "8")]
+    pub stale_for: ::core::option::Option<::prost_types::Duration>,
+    /// Present when the active policy set was kept by an earlier process: when the policy directory last held it.
+    #[prost(message, optional, tag = "9")]
+    pub last_good_saved_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// How much a policy set holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

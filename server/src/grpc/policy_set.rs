@@ -9,7 +9,7 @@ use std::time::Duration;
 use portcullis_engine::Counts;
 use portcullis_proto::v1;
 use portcullis_proto::v1::policy_set_service_server::PolicySetService;
-use portcullis_store::{Rejection, Revision, Snapshot};
+use portcullis_store::{Origin, Rejection, Revision, Snapshot};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
@@ -35,6 +35,9 @@ impl PolicySets {
     }
 
     fn status(&self) -> v1::GetStatusResponse {
+        let status = self.shared.store.status();
+        let degraded = status.is_degraded() || !self.shared.audit.counts().healthy;
+        let stale_for = status.stale_since.map(|_| duration(status.stale()));
         let portcullis_store::Status {
             generation,
             revision,
@@ -43,11 +46,11 @@ impl PolicySets {
             rejection,
             watching,
             scans: _,
-            origin: _,
+            origin,
             stale_since: _,
             keeping: _,
             reloads: _,
-        } = self.shared.store.status();
+        } = status;
         v1::GetStatusResponse {
             revision: revision.map(|revision| revision.to_string()).unwrap_or_default(),
             generation,
@@ -55,6 +58,12 @@ impl PolicySets {
             counts: counts.map(encode_counts),
             last_rejection: rejection.as_ref().map(encode_rejection),
             watching,
+            degraded,
+            stale_for,
+            last_good_saved_at: match origin {
+                Origin::Directory => None,
+                Origin::LastGood { saved_at } => Some(encode::timestamp(saved_at)),
+            },
         }
     }
 
@@ -95,6 +104,13 @@ fn decode_wanted(message: v1::WaitForRevisionRequest) -> Result<Wanted, Refusal>
     match revision.parse() {
         Ok(revision) => Ok(Wanted { revision: Some(revision), min_generation }),
         Err(error) => Err(Refusal::field("revision", format!("`{revision}`: {error}"))),
+    }
+}
+
+fn duration(time: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or_default(),
     }
 }
 
