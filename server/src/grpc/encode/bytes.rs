@@ -30,7 +30,7 @@ pub(crate) fn response(out: &mut Vec<u8>, answered: &Answered<'_>) {
     number(out, 1, decision(decided.effect) as u64);
     number(out, 2, reason(decided.reason) as u64);
     number(out, 3, layer(decided.layer) as u64);
-    text(out, 4, &decided.message(answered.request));
+    parts(out, 4, &decided.message_parts(answered.request));
     if answered.detail != Detail::None {
         for statement in &decided.statements {
             nested(out, 5, |out| {
@@ -95,6 +95,15 @@ fn number(out: &mut Vec<u8>, field: u8, number: u64) {
 fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     if !text.is_empty() {
         delimited(out, field, text.as_bytes());
+    }
+}
+
+/// A text in parts, not all of them empty.
+fn parts(out: &mut Vec<u8>, field: u8, parts: &[&str]) {
+    out.push(field << 3 | DELIMITED);
+    varint(out, parts.iter().map(|part| part.len() as u64).sum());
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
