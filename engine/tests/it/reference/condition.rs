@@ -180,7 +180,7 @@ impl Test<'_> {
     }
 
     /// C-14, then C-15, then the comparison.
-    fn parsed<R: Copy, P>(
+    fn parsed<R: Clone, P>(
         &self,
         value: &str,
         parse_request: impl Fn(&str) -> Option<R>,
@@ -192,7 +192,7 @@ impl Test<'_> {
         if self.operator.negated && policy.iter().any(Option::is_none) {
             return self.denies;
         }
-        self.decide(policy.into_iter().flatten().any(|policy| matches(policy, value)), false)
+        self.decide(policy.into_iter().flatten().any(|policy| matches(policy, value.clone())), false)
     }
 
     /// C-42..C-45: component by component.

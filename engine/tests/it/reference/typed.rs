@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
-/// C-24: exact decimals. Scaled to eighteen places, which is more than any test value has.
-pub(crate) fn number(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
+/// C-24: exact decimals, as a list that compares as the number does: how many digits stand before the point, the
+/// digits, the digits after the point, and an end; all of them negated in a negative number.
+pub(crate) fn number(text: &str) -> Option<Vec<i64>> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
     };
     let (whole, fraction) = match digits.split_once('.') {
         Some((_, "")) => return None,
@@ -16,11 +17,14 @@ pub(crate) fn number(text: &str) -> Option<i128> {
         None => (digits, ""),
     };
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || fraction.len() > 18 {
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
-    let scaled: i128 = format!("{whole}{fraction:0<18}").parse().ok()?;
-    Some(if negative { -scaled } else { scaled })
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let mut list = vec![sign * whole.len() as i64];
+    list.extend(whole.bytes().chain(fraction.bytes()).map(|digit| sign * i64::from(digit - b'0')));
+    list.push(0);
+    Some(list)
 }
 
 /// C-27..C-30: seconds since 1970 and nanoseconds.
