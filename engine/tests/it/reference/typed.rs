@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 /// C-24: exact decimals, as a list that compares as the number does: how many digits stand before the point, the
-/// digits, the digits after the point, and an end; all of them negated in a negative number.
+/// digits counted from one, the digits after the point, and an end; all of them negated in a negative number.
 pub(crate) fn number(text: &str) -> Option<Vec<i64>> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' => (-1, &text[1..]),
@@ -22,7 +22,7 @@ pub(crate) fn number(text: &str) -> Option<Vec<i64>> {
     }
     let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
     let mut list = vec![sign * whole.len() as i64];
-    list.extend(whole.bytes().chain(fraction.bytes()).map(|digit| sign * i64::from(digit - b'0')));
+    list.extend(whole.bytes().chain(fraction.bytes()).map(|digit| sign * i64::from(digit - b'0' + 1)));
     list.push(0);
     Some(list)
 }
