@@ -4,20 +4,20 @@
 //! that a slow minute of the machine is everybody's and the ratios hold. Answers of the peers that differ are counted;
 //! one of this engine ends the run.
 
-use std::collections::HashSet;
 use std::hint::black_box;
+use std::io::{BufRead as _, BufWriter, Write as _, stdin, stdout};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
-use portcullis_benches::account::{Account, holder};
+use portcullis_benches::account::Account;
 use portcullis_benches::measure::{Memory, Times, bytes, decide, duration, print, print_table, ratio, touch};
-use portcullis_benches::peer::{Cedar, Iam};
+use portcullis_benches::peer::{Cedar, Iam, Line, Peer, prepare};
 use portcullis_benches::question::Borrowed;
 use portcullis_benches::scan::Scan;
-use portcullis_benches::{Question, World, build, sources, stop, write_sources};
+use portcullis_benches::{Question, Shape, World, build, sources, stop, write_sources};
 use portcullis_engine::{PolicySet, Reason};
 
 /// One allocator for all: the sidecar's, which is also the fastest for the peers.
@@ -31,14 +31,17 @@ const ROUNDS: usize = 12;
 const TURN: Duration = Duration::from_millis(40);
 const DECISIONS: usize = 2_000;
 /// Worlds that are loaded whole into every engine, in a process of their own.
-const LOADED: [&str; 4] = ["W2", "W3", "W4", "W7"];
-const ENGINES: [&str; 3] = ["ours", "iam-rs", "cedar"];
+const LOADED: [&str; 3] = ["W3", "W4", "W7"];
+const OURS: &str = "ours";
+const ENGINES: [&str; 3] = [OURS, "iam-rs", "cedar"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--load") {
+    if let Some(at) = arguments.iter().position(|argument| argument == "--load" || argument == "--lines") {
         let argument = |number: usize| arguments.get(at + number).map_or("", String::as_str);
-        return print(&load(argument(1), Path::new(argument(2))).unwrap_or_else(|problem| stop(&problem)));
+        let (engine, directory) = (argument(1), Path::new(argument(2)));
+        let done = if argument(0) == "--load" { load(engine, directory) } else { lines(engine, directory) };
+        return done.unwrap_or_else(|problem| stop(&problem));
     }
     let mut times = vec![row(&[
         "world",
@@ -101,13 +104,13 @@ impl<'a> Lineup<'a> {
         let account = Account::read(&world.sources)?;
         let questions = world.questions.get(..QUESTIONS).unwrap_or(&world.questions);
         let principals = || questions.iter().map(|question| question.principal.as_str());
-        let cedar = Cedar::new(&account, principals())?;
+        let cedar = prepare(Cedar::new(&account)?, &account, &mut principals())?;
         Ok(Self {
             name: &world.name,
             questions,
             ours: world.checked(),
             scan: Scan::new(&account),
-            iam: Iam::new(&account, principals())?,
+            iam: prepare(Iam::default(), &account, &mut principals())?,
             requests: questions.iter().map(|question| cedar.request(question).ok()).collect(),
             cedar,
             times: std::array::from_fn(|_| Times::new()),
@@ -195,10 +198,7 @@ fn load_rows(world: &World) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut ours: Option<(f64, f64)> = None;
     for engine in ENGINES {
-        let this = std::env::current_exe().unwrap_or_else(|error| stop(&error.to_string()));
-        let child =
-            Command::new(this).args(["--load", engine]).arg(folder.path()).stderr(Stdio::inherit()).output();
-        let output = child.unwrap_or_else(|error| stop(&error.to_string()));
+        let output = child(engine, folder.path()).unwrap_or_else(|error| stop(&error.to_string()));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut numbers = text.split_whitespace().filter_map(|number| number.parse::<f64>().ok());
         let (Some(nanoseconds), Some(resident)) = (numbers.next(), numbers.next()) else {
@@ -217,31 +217,79 @@ fn load_rows(world: &World) -> Vec<Vec<String>> {
     rows
 }
 
-/// In the child: nanoseconds of a load, and the bytes it keeps. Neither counts how the texts were read for the peers.
-fn load(engine: &str, directory: &Path) -> Result<String, String> {
-    let empty = Memory::now().resident;
-    let texts = sources(directory)?;
-    if engine == "ours" {
-        let start = Instant::now();
-        let policy_set = build(texts)?;
-        let elapsed = start.elapsed();
-        let kept = settled().saturating_sub(empty);
-        drop(black_box(policy_set));
-        return Ok(format!("{} {kept}", elapsed.as_nanos()));
+/// Runs this program again to load one engine. A peer's texts come from one more child, so that nothing of reading and
+/// translating is in the process that is looked at.
+fn child(engine: &str, directory: &Path) -> std::io::Result<Output> {
+    let this = std::env::current_exe()?;
+    let mut loader = Command::new(&this);
+    loader.args(["--load", engine]).arg(directory).stderr(Stdio::inherit());
+    if engine == OURS {
+        return loader.output();
     }
-    let account = Account::read(&texts)?;
-    drop(texts);
-    let everyone: HashSet<&str> = account.principals().map(holder).collect();
-    let before = settled();
-    let start = Instant::now();
-    let loaded: Box<dyn std::any::Any> = match engine {
-        "cedar" => Box::new(Cedar::new(&account, everyone.iter().copied())?),
-        _ => Box::new(Iam::new(&account, everyone.iter().copied())?),
+    let mut writer =
+        Command::new(&this).args(["--lines", engine]).arg(directory).stdout(Stdio::piped()).spawn()?;
+    if let Some(lines) = writer.stdout.take() {
+        loader.stdin(Stdio::from(lines));
+    }
+    let output = loader.output()?;
+    writer.wait()?;
+    Ok(output)
+}
+
+/// In a child: what a peer is prepared with, on the standard output.
+fn lines(engine: &str, directory: &Path) -> Result<(), String> {
+    let account = Account::read(&sources(directory)?)?;
+    let mut out = BufWriter::new(stdout().lock());
+    let mut outcome = Ok(());
+    let mut line = |line: Line| {
+        if outcome.is_ok() {
+            outcome = writeln!(out, "{}", line.write());
+        }
     };
-    let elapsed = start.elapsed();
+    match engine {
+        "cedar" => Cedar::lines(&account, &mut account.principals(), &mut line),
+        _ => Iam::lines(&account, &mut account.principals(), &mut line),
+    }
+    outcome.and_then(|()| out.flush()).map_err(|error| error.to_string())
+}
+
+/// In a child: prints the nanoseconds of a load and the bytes it keeps. What an engine makes once, whatever it loads, is
+/// made before.
+fn load(engine: &str, directory: &Path) -> Result<(), String> {
+    let (empty, small) = (Account::default(), Shape::named("W1").map(|shape| shape.asked(1).world(1)));
+    let (elapsed, kept) = match engine {
+        OURS => {
+            drop(build(small.map(|world| world.sources).unwrap_or_default())?);
+            let before = settled();
+            let texts = sources(directory)?;
+            let start = Instant::now();
+            let policy_set = build(texts)?;
+            let elapsed = start.elapsed();
+            let kept = settled().saturating_sub(before);
+            drop(black_box(policy_set));
+            (elapsed, kept)
+        }
+        "cedar" => take(Cedar::new(&empty)?)?,
+        _ => take(Iam::default())?,
+    };
+    print(&format!("{} {kept}", elapsed.as_nanos()));
+    Ok(())
+}
+
+/// Prepares a peer from the standard input; only the peer's own work is timed.
+fn take<P: Peer>(mut peer: P) -> Result<(Duration, u64), String> {
+    let before = settled();
+    let mut elapsed = Duration::ZERO;
+    for line in stdin().lock().lines() {
+        let text = line.map_err(|error| error.to_string())?;
+        let line = Line::read(&text).ok_or_else(|| format!("{text}: not a line"))?;
+        let start = Instant::now();
+        peer.add(line)?;
+        elapsed += start.elapsed();
+    }
     let kept = settled().saturating_sub(before);
-    drop(black_box(loaded));
-    Ok(format!("{} {kept}", elapsed.as_nanos()))
+    drop(black_box(peer));
+    Ok((elapsed, kept))
 }
 
 /// What is resident once the allocator has given back what it gives back.

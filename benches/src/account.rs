@@ -106,10 +106,10 @@ impl Account {
 /// The principal without the name of its session.
 #[must_use]
 pub fn holder(principal: &str) -> &str {
-    if principal.contains(":assumed-role/") {
-        return principal.rsplit_once('/').map_or(principal, |(role, _)| role);
+    match principal.rsplit_once('/') {
+        Some((role, _)) if principal.contains(":assumed-role/") && role.contains('/') => role,
+        _ => principal,
     }
-    principal
 }
 
 fn text(entity: &Json, member: &str) -> Result<String, String> {
@@ -129,5 +129,21 @@ fn statements(policy: &Json) -> Result<Vec<Statement>, String> {
         Some(Json::Array(statements)) => statements.iter().map(Statement::of_json).collect(),
         Some(statement) => Ok(vec![Statement::of_json(statement)?]),
         None => Err("no statements".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holder;
+
+    #[test]
+    fn a_session_is_its_role() {
+        let role = "arn:aws:sts::123456789012:assumed-role/build";
+        assert_eq!(holder(&format!("{role}/ann")), role);
+        assert_eq!(holder(role), role);
+        assert_eq!(
+            holder("arn:aws:iam::123456789012:user/team/ann"),
+            "arn:aws:iam::123456789012:user/team/ann"
+        );
     }
 }

@@ -163,8 +163,8 @@ fn concrete_action(
     }
 }
 
-/// A resource of the account that the pattern matches; `None` for one of another account, or one that its own policy
-/// decides about (keys, and roles being assumed).
+/// A resource of the account that the pattern matches; `None` where more than the statements decides: a resource of
+/// another account, one with a policy of its own (keys, roles being assumed), and roles that only AWS changes (E-41).
 fn concrete_resource(draw: &mut Draw, pattern: &str, action: &str) -> Option<String> {
     let vendor = action.split(':').next()?.to_ascii_lowercase();
     if vendor == "sts" || vendor == "kms" {
@@ -182,6 +182,9 @@ fn concrete_resource(draw: &mut Draw, pattern: &str, action: &str) -> Option<Str
     let last = parts.get_mut(5)?;
     while let Some((before, after)) = last.clone().split_once(['*', '?']) {
         *last = format!("{before}{}{after}", FILLERS.get(draw.below(FILLERS.len())).copied()?);
+    }
+    if last.starts_with("role/aws-reserved/") {
+        return None;
     }
     let owner = parts.get(4)?;
     (owner.is_empty() || owner == ACCOUNT).then(|| parts.join(":"))

@@ -15,6 +15,7 @@ use cedar_policy::{
 };
 use portcullis_engine::{Instant, Reason};
 
+use super::{Line, Peer};
 use crate::account::{Account, holder};
 use crate::question::{Question, Value};
 use crate::statement::Test;
@@ -33,6 +34,7 @@ enum Kind {
 /// An account in cedar-policy.
 #[derive(Debug)]
 pub struct Cedar {
+    policies: HashMap<String, Policy>,
     sets: HashMap<String, PolicySet>,
     kinds: HashMap<String, Kind>,
     types: [EntityTypeName; 3],
@@ -41,46 +43,20 @@ pub struct Cedar {
 }
 
 impl Cedar {
-    /// Prepares the sets of some principals.
+    /// Without any policy yet, but with what requests are made with.
     ///
     /// # Errors
-    /// A statement that cedar-policy does not take.
-    pub fn new<'a>(account: &Account, principals: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+    /// Never, for the names that it uses.
+    pub fn new(account: &Account) -> Result<Self, String> {
         let name = |name: &str| EntityTypeName::from_str(name).map_err(|error| error.to_string());
-        let mut cedar = Self {
+        Ok(Self {
+            policies: HashMap::new(),
             sets: HashMap::new(),
             kinds: kinds(account),
             types: [name("Principal")?, name("Action")?, name("Resource")?],
             authorizer: Authorizer::new(),
             entities: Entities::empty(),
-        };
-        // A policy that does not depend on who asks is parsed once and shared.
-        let mut shared: HashMap<(usize, usize), Policy> = HashMap::new();
-        let principals: HashSet<&str> = principals.map(holder).collect();
-        for principal in principals {
-            let mut set = PolicySet::new();
-            for policy in account.held(principal) {
-                for (index, statement) in account.policies.get(*policy).into_iter().flatten().enumerate() {
-                    let known = shared.get(&(*policy, index)).cloned();
-                    let policy = known.map_or_else(
-                        || {
-                            let text = cedar_text(statement, principal);
-                            let id = PolicyId::new(format!("{policy}.{index}"));
-                            let parsed =
-                                Policy::parse(Some(id), &text).map_err(|error| format!("{text}: {error}"))?;
-                            if !has_variables(statement) {
-                                shared.insert((*policy, index), parsed.clone());
-                            }
-                            Ok::<_, String>(parsed)
-                        },
-                        Ok,
-                    )?;
-                    set.add(policy).map_err(|error| error.to_string())?;
-                }
-            }
-            cedar.sets.insert(principal.to_owned(), set);
-        }
-        Ok(cedar)
+        })
     }
 
     /// The question as cedar-policy's request: everything from texts.
@@ -144,6 +120,47 @@ impl Cedar {
     pub fn answer(&self, question: &Question) -> Option<Reason> {
         let request = self.request(question).ok()?;
         self.decide(&question.principal, &request)
+    }
+}
+
+impl Peer for Cedar {
+    /// A policy that does not depend on who asks is parsed once and shared.
+    fn lines(account: &Account, principals: &mut dyn Iterator<Item = &str>, line: &mut dyn FnMut(Line)) {
+        let mut written: HashSet<String> = HashSet::new();
+        let principals: HashSet<&str> = principals.map(holder).collect();
+        for principal in principals {
+            let mut ids = Vec::new();
+            for policy in account.held(principal) {
+                for (index, statement) in account.policies.get(*policy).into_iter().flatten().enumerate() {
+                    let mut id = format!("{policy}.{index}");
+                    if has_variables(statement) {
+                        id = format!("{id}.{principal}");
+                    }
+                    if written.insert(id.clone()) {
+                        line(Line::Text(id.clone(), cedar_text(statement, principal)));
+                    }
+                    ids.push(id);
+                }
+            }
+            line(Line::Principal(principal.to_owned(), ids));
+        }
+    }
+
+    fn add(&mut self, line: Line) -> Result<(), String> {
+        match line {
+            Line::Text(id, text) => {
+                let policy = Policy::parse(Some(PolicyId::new(&id)), &text);
+                self.policies.insert(id, policy.map_err(|error| format!("{text}: {error}"))?);
+            }
+            Line::Principal(principal, ids) => {
+                let mut set = PolicySet::new();
+                for policy in ids.iter().filter_map(|id| self.policies.get(id)) {
+                    set.add(policy.clone()).map_err(|error| error.to_string())?;
+                }
+                self.sets.insert(principal, set);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,48 +7,21 @@ use iam_rs::{
     Principal, PrincipalId,
 };
 use portcullis_engine::{Instant, Reason};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use super::{Line, Peer};
 use crate::account::{Account, holder};
 use crate::question::{Question, Value};
+use crate::statement::Statement;
 
 /// An account in iam-rs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Iam {
+    policies: HashMap<String, IAMPolicy>,
     evaluators: HashMap<String, PolicyEvaluator>,
 }
 
 impl Iam {
-    /// Prepares the evaluators of some principals.
-    ///
-    /// # Errors
-    /// A document that iam-rs does not take.
-    pub fn new<'a>(account: &Account, principals: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let principals: HashSet<&str> = principals.map(holder).collect();
-        let mut policies: HashMap<usize, IAMPolicy> = HashMap::new();
-        let mut evaluators = HashMap::new();
-        for principal in principals {
-            let mut held = Vec::new();
-            for number in account.held(principal) {
-                if let Some(known) = policies.get(number) {
-                    held.push(known.clone());
-                    continue;
-                }
-                let statements = account.policies.get(*number).into_iter().flatten();
-                let statements: Vec<_> = statements.map(|statement| statement.to_json()).collect();
-                let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-                let policy =
-                    IAMPolicy::from_json(&document).map_err(|error| format!("{document}: {error}"))?;
-                held.push(policy.clone());
-                policies.insert(*number, policy);
-            }
-            let options = EvaluationOptions { max_statements: usize::MAX, ..EvaluationOptions::default() };
-            evaluators
-                .insert(principal.to_owned(), PolicyEvaluator::with_policies(held).with_options(options));
-        }
-        Ok(Self { evaluators })
-    }
-
     /// The question as iam-rs's request: everything from texts.
     fn request(question: &Question) -> Option<IAMRequest> {
         let mut context = Context::new();
@@ -65,7 +38,7 @@ impl Iam {
         }
         let text = |text: &str| ContextValue::String(text.to_owned());
         let (principal, account) = (&question.principal, question.principal.split(':').nth(4)?);
-        if holder(principal) == principal {
+        if principal.contains(":user/") {
             context.insert("aws:username".to_owned(), text(principal.rsplit('/').next()?));
         }
         let owner = question.resource.split(':').nth(4).filter(|owner| !owner.is_empty()).unwrap_or(account);
@@ -90,4 +63,48 @@ impl Iam {
             Decision::NotApplicable => Reason::ImplicitDeny,
         })
     }
+}
+
+impl Peer for Iam {
+    fn lines(account: &Account, principals: &mut dyn Iterator<Item = &str>, line: &mut dyn FnMut(Line)) {
+        let mut written: HashSet<usize> = HashSet::new();
+        let principals: HashSet<&str> = principals.map(holder).collect();
+        for principal in principals {
+            for number in account.held(principal).iter().filter(|number| written.insert(**number)) {
+                let statements = account.policies.get(*number).map_or(&[][..], Vec::as_slice);
+                line(Line::Text(number.to_string(), document(statements)));
+            }
+            let ids = account.held(principal).iter().map(usize::to_string).collect();
+            line(Line::Principal(principal.to_owned(), ids));
+        }
+    }
+
+    fn add(&mut self, line: Line) -> Result<(), String> {
+        match line {
+            Line::Text(id, text) => {
+                let policy = IAMPolicy::from_json(&text).map_err(|error| format!("{text}: {error}"))?;
+                self.policies.insert(id, policy);
+            }
+            Line::Principal(principal, ids) => {
+                let held = ids.iter().filter_map(|id| self.policies.get(id)).cloned().collect();
+                let options =
+                    EvaluationOptions { max_statements: usize::MAX, ..EvaluationOptions::default() };
+                self.evaluators.insert(principal, PolicyEvaluator::with_policies(held).with_options(options));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A document of the statements that iam-rs takes: some operators it does not know.
+fn document(statements: &[Statement]) -> String {
+    let document =
+        |statements: Vec<Json>| json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+    let statements: Vec<Json> = statements.iter().map(Statement::to_json).collect();
+    let whole = document(statements.clone());
+    if IAMPolicy::from_json(&whole).is_ok() {
+        return whole;
+    }
+    let taken = |json: &Json| IAMPolicy::from_json(&document(vec![json.clone()])).is_ok();
+    document(statements.into_iter().filter(taken).collect())
 }

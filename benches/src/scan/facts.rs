@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
         derive("aws:currenttime", Fact::Seconds(question.now));
         derive("aws:epochtime", Fact::Seconds(question.now));
         derive("aws:principalaccount", Fact::One(account));
-        if holder(principal) == principal {
+        if principal.contains(":user/") {
             derive("aws:username", Fact::One(principal.rsplit('/').next().unwrap_or_default()));
             derive("aws:principalarn", Fact::One(principal));
             derive("aws:principaltype", Fact::One("User"));

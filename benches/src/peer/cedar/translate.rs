@@ -1,6 +1,5 @@
 //! A statement as the text of a Cedar policy.
 
-use crate::account::holder;
 use crate::statement::{Condition, Order, Patterns, Quantifier, Statement, Test};
 
 /// Whether the text depends on who asks.
@@ -63,7 +62,7 @@ fn filled(text: &str, principal: &str) -> Option<String> {
         let (name, after) = after.split_once('}')?;
         filled.push_str(before);
         filled.push_str(match name.to_ascii_lowercase().as_str() {
-            "aws:username" if holder(principal).contains(":user/") => principal.rsplit('/').next()?,
+            "aws:username" if principal.contains(":user/") => principal.rsplit('/').next()?,
             "aws:principalaccount" => principal.split(':').nth(4)?,
             _ => return None,
         });
