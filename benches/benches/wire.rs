@@ -3,13 +3,17 @@
 //! Server and askers have a processor each. Every round asks both servers in turn, so that both see the same minutes of
 //! the machine; the table has the medians of the rounds. Every answer is checked, and a wrong one ends the bench.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use portcullis_benches::measure::{print, print_table};
-use portcullis_benches::wire::load::{Shape as Load, Target, run};
+use portcullis_benches::wire::load::{Shape as Load, Target, generation, run};
 use portcullis_benches::wire::server::Server;
-use portcullis_benches::{Question, Shape, seed, stop};
+use portcullis_benches::{Question, Shape, seed, sources, stop};
+use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,6 +22,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROUNDS_VARIABLE: &str = "PORTCULLIS_ROUNDS";
 /// Milliseconds of one run.
 const RUN_VARIABLE: &str = "PORTCULLIS_RUN_MS";
+
+/// Between two changes of the policies.
+const REWRITE_EVERY: Duration = Duration::from_millis(100);
 
 const SHAPES: [Load; 7] = [
     Load::Unary { in_flight: 1, connections: 1 },
@@ -49,12 +56,18 @@ fn main() {
 }
 
 fn measure() -> Result<(), String> {
-    let world = Shape::named("W2").ok_or("there is no world W2")?.world(seed());
-    let (sidecar, floor) = (Server::sidecar(&world)?, Server::floor()?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
+    side_by_side(&runtime)?;
+    while_reloading(&runtime)
+}
+
+/// Calls of every shape, on the sidecar and on the floor.
+fn side_by_side(runtime: &Runtime) -> Result<(), String> {
+    let world = Shape::named("W2").ok_or("there is no world W2")?.world(seed());
+    let (sidecar, floor) = (Server::sidecar(&world)?, Server::floor()?);
     let questions = Arc::new(world.questions);
     sidecar.socket()?;
     floor.socket()?;
@@ -104,6 +117,85 @@ fn measure() -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Calls at 70 % of what the sidecar can answer, while its policies stay as they are and while they are rewritten.
+fn while_reloading(runtime: &Runtime) -> Result<(), String> {
+    let world = Shape::named("W3").ok_or("there is no world W3")?.world(seed());
+    let sidecar = Server::sidecar(&world)?;
+    let questions = Arc::new(world.questions);
+    let target = Target::Unix(sidecar.socket()?);
+    runtime.block_on(loaded(&sidecar, &questions))?;
+    let full = Load::Unary { in_flight: 64, connections: 8 };
+    let full = runtime.block_on(once(&sidecar, &target, full, &questions))?;
+    let shape = Load::Paced { rate: full.rate * 0.7 };
+    let first = questions.first().ok_or("the world has no questions")?;
+    let (mut quiet, mut busy, mut reloads) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..number(ROUNDS_VARIABLE, 5) {
+        quiet.push(runtime.block_on(once(&sidecar, &target, shape, &questions))?);
+        let before = runtime.block_on(generation(&target, first))?;
+        let rewriting = Rewriting::start(sidecar.policies())?;
+        busy.push(runtime.block_on(once(&sidecar, &target, shape, &questions))?);
+        rewriting.stop()?;
+        reloads += runtime.block_on(generation(&target, first))? - before;
+    }
+    let row = |name: &str, runs: &[Run]| {
+        let micros = |number: f64| format!("{number:.0} us");
+        vec![
+            name.to_owned(),
+            format!("{:.1} k", median(runs, |run| run.rate) / 1e3),
+            micros(median(runs, |run| run.p50)),
+            micros(median(runs, |run| run.p99)),
+        ]
+    };
+    let rows = [
+        ["", "answers /s", "p50", "p99"].map(str::to_owned).to_vec(),
+        row("quiet", &quiet),
+        row("reloading", &busy),
+    ];
+    let title = format!(
+        "Unix socket, world W3, seed {}, {}; {reloads} reloads; the p99 is {:.2} x the quiet one",
+        seed(),
+        shape.name(),
+        median(&busy, |run| run.p99) / median(&quiet, |run| run.p99)
+    );
+    print_table(&title, &rows);
+    Ok(())
+}
+
+/// A thread that changes the text of a policy file, and none of its meaning, again and again.
+struct Rewriting {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Rewriting {
+    fn start(policies: PathBuf) -> Result<Self, String> {
+        let (name, text) = sources(&policies)?.pop().ok_or("there are no policies")?;
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut blanks = 0;
+            while !stop.load(Ordering::Relaxed) {
+                blanks = (blanks + 1) % 8;
+                // Under a name that is no source, and then in one step.
+                let new = policies.join("new");
+                std::fs::write(&new, [&text[..], &vec![b' '; blanks]].concat())?;
+                std::fs::rename(new, policies.join(&name))?;
+                std::thread::sleep(REWRITE_EVERY);
+            }
+            Ok(())
+        });
+        Ok(Self { over, thread })
+    }
+
+    fn stop(self) -> Result<(), String> {
+        self.over.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("the policies cannot be rewritten".to_owned()),
+        }
+    }
 }
 
 /// Waits until the sidecar answers: it listens before its policies are loaded.

@@ -20,7 +20,7 @@ type Client = AuthorizationServiceClient<Channel>;
 type Failed = String;
 
 /// How to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// One question a call, this many calls at a time over this many connections.
     Unary {
@@ -28,6 +28,11 @@ pub enum Shape {
         in_flight: usize,
         /// Connections they share.
         connections: usize,
+    },
+    /// One question a call, 64 askers over eight connections that together ask so often and no more.
+    Paced {
+        /// Calls a second.
+        rate: f64,
     },
     /// This many questions a call, eight calls at a time over as many connections.
     Batch {
@@ -50,6 +55,7 @@ impl Shape {
             Self::Unary { in_flight, connections } => {
                 format!("unary, {in_flight} in flight, {connections} connections")
             }
+            Self::Paced { rate } => format!("unary, {:.1} k a second", rate / 1e3),
             Self::Batch { items } => format!("batch of {items}, {BATCHES} in flight"),
             Self::Stream { in_flight } => format!("stream, {in_flight} in flight"),
         }
@@ -58,6 +64,8 @@ impl Shape {
 
 /// Batches under way at a time.
 const BATCHES: usize = 8;
+/// Askers that keep a pace.
+const PACED: usize = 64;
 
 /// Where to ask.
 #[derive(Debug, Clone)]
@@ -78,6 +86,16 @@ impl Target {
         let channel = endpoint.tcp_nodelay(true).connect().await.map_err(|error| error.to_string())?;
         Ok(Client::new(channel))
     }
+}
+
+/// The generation that a sidecar answers from.
+///
+/// # Errors
+/// When it does not say.
+pub async fn generation(target: &Target, question: &Question) -> Result<u64, Failed> {
+    let mut client = target.connect().await?;
+    let answer = client.authorize(question.message()).await.map_err(|status| status.to_string())?;
+    Ok(answer.into_inner().generation)
 }
 
 /// What a run came to.
@@ -111,6 +129,7 @@ pub async fn run(
 ) -> Result<Outcome, Failed> {
     let (askers, connections) = match shape {
         Shape::Unary { in_flight, connections } => (in_flight, connections),
+        Shape::Paced { .. } => (PACED, 8),
         Shape::Batch { .. } => (BATCHES, BATCHES),
         Shape::Stream { .. } => (1, 1),
     };
@@ -130,7 +149,8 @@ pub async fn run(
             answered: 0,
         };
         match shape {
-            Shape::Unary { .. } => tasks.spawn(asker.unary()),
+            Shape::Unary { .. } => tasks.spawn(asker.unary(Duration::ZERO)),
+            Shape::Paced { rate } => tasks.spawn(asker.unary(Duration::from_secs_f64(PACED as f64 / rate))),
             Shape::Batch { items } => tasks.spawn(asker.batch(items)),
             Shape::Stream { in_flight } => tasks.spawn(asker.stream(in_flight)),
         };
@@ -198,8 +218,14 @@ impl Asker {
         self.questions.get(place).map(Question::message).unwrap_or_default()
     }
 
-    async fn unary(mut self) -> Result<Self, Failed> {
+    /// Asks again as soon as it has its answer, but not before `period` is over.
+    async fn unary(mut self, period: Duration) -> Result<Self, Failed> {
+        let mut due = Instant::now();
         while !self.is_over() {
+            due += period;
+            if period > Duration::ZERO {
+                tokio::time::sleep_until(due.into()).await;
+            }
             let place = self.next();
             let message = self.message(place);
             let since = Instant::now();
