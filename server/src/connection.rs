@@ -216,15 +216,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
                     tokio::spawn(stream::answer(unanswered, peer.clone(), Arc::clone(&self.site)));
                     continue;
                 }
-                None | Some(HotCall::Stream) => Err((unanswered, Left::Other)),
+                None | Some(HotCall::Stream) => Some((unanswered, Left::Other)),
                 Some(call) => round.answer(call, unanswered, context),
             };
             match (left, call) {
-                (Ok(()), _) => {}
-                (Err((unanswered, Left::Unfinished)), Some(call)) => {
+                (None, _) => {}
+                (Some((unanswered, Left::Unfinished)), Some(call)) => {
                     tokio::spawn(late::body(call, unanswered, peer.clone(), Arc::clone(&self.site)));
                 }
-                (Err((unanswered, _)), _) => {
+                (Some((unanswered, _)), _) => {
                     tokio::spawn(bridge::answer(unanswered, peer.clone(), self.site.guard.clone()));
                 }
             }

@@ -104,27 +104,27 @@ pub(super) enum Left {
 }
 
 impl Round<'_> {
-    /// Answers a plain call of one message, when all of it is there.
+    /// Answers a plain call of one message, when all of it is there; gives back what it does not answer.
     pub(super) fn answer(
         &mut self,
         call: HotCall,
         mut unanswered: Unanswered,
         context: &mut Context<'_>,
-    ) -> Result<(), (Unanswered, Left)> {
+    ) -> Option<(Unanswered, Left)> {
         if unanswered.poll_body(self.hot.message_bytes_max, context).is_pending() {
-            return Err((unanswered, Left::Unfinished));
+            return Some((unanswered, Left::Unfinished));
         }
-        self.answer_whole(call, unanswered).map_err(|unanswered| (unanswered, Left::Other))
+        self.answer_whole(call, unanswered).map(|unanswered| (unanswered, Left::Other))
     }
 
-    /// Answers a plain call of one message that is there.
-    pub(super) fn answer_whole(&mut self, call: HotCall, unanswered: Unanswered) -> Result<(), Unanswered> {
+    /// The same for a call that is all there.
+    pub(super) fn answer_whole(&mut self, call: HotCall, unanswered: Unanswered) -> Option<Unanswered> {
         match self.write_answer(call, &unanswered) {
             Some(recorded) => {
                 self.send(call, unanswered.respond, recorded);
-                Ok(())
+                None
             }
-            None => Err(unanswered),
+            None => Some(unanswered),
         }
     }
 

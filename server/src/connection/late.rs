@@ -30,7 +30,7 @@ pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, 
         drop(entered);
     }
     let left = lock(&site).round(&peer).answer_whole(call, unanswered);
-    if let Err(unanswered) = left {
+    if let Some(unanswered) = left {
         bridge::answer(unanswered, peer, site.guard.clone()).await;
     }
 }

@@ -99,7 +99,7 @@ impl Answers {
             let read = tokio::select! {
                 biased;
                 read = poll_fn(|context| questions.poll_data(context)) => read,
-                () = draining.cancelled() => None,
+                () = draining.cancelled() => return Ok(()),
             };
             let Some(bytes) = read else { break };
             self.take(bytes.map_err(|_| Broken::Gone)?, &mut questions);
@@ -124,13 +124,7 @@ impl Answers {
     fn take(&mut self, bytes: Bytes, questions: &mut RecvStream) {
         // The error says that the stream is closed, and then there is no window to open.
         let _ = questions.flow_control().release_capacity(bytes.len());
-        if self.unread.is_empty()
-            && let Ok(bytes) = bytes.clone().try_into_mut()
-        {
-            self.unread = bytes;
-        } else {
-            self.unread.extend_from_slice(&bytes);
-        }
+        self.unread.extend_from_slice(&bytes);
     }
 
     /// Answers every whole message.

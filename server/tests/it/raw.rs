@@ -110,12 +110,13 @@ impl Answer {
     pub(crate) fn messages<M: Message + Default>(&self) -> Vec<M> {
         assert_eq!(self.code(), tonic::Code::Ok, "{:?}", self.trailers);
         let (mut messages, mut rest) = (Vec::new(), &self.body[..]);
-        while !rest.is_empty() {
-            assert_eq!(rest[0], 0, "not compressed");
-            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
-            messages.push(M::decode(&rest[5..5 + length]).unwrap());
-            rest = &rest[5 + length..];
+        while let Some((&[compressed, a, b, c, d], after)) = rest.split_first_chunk::<5>() {
+            assert_eq!(compressed, 0);
+            let (message, after) = after.split_at(u32::from_be_bytes([a, b, c, d]) as usize);
+            messages.push(M::decode(message).unwrap());
+            rest = after;
         }
+        assert!(rest.is_empty());
         messages
     }
 }
