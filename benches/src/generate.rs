@@ -1,6 +1,6 @@
 //! Worlds drawn from a seed, from one user with ten statements to 400,000 statements.
 //!
-//! The same shape and seed give the same world on every machine: the generator of numbers is spelled out in [`draw`].
+//! The same shape and seed give the same world on every machine: the generator of numbers is spelled out here.
 //! Half of the questions are allowed, a fifth explicitly denied, the rest implicitly denied, as far as a world has them.
 
 mod draw;
