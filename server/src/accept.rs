@@ -22,6 +22,7 @@ pub(crate) use socket::{Detached, Peer, PeerKind, Socket};
 use unix::SocketFile;
 
 use crate::config::Config;
+use crate::credentials::{Credentials, CredentialsError};
 use crate::worker::Door;
 
 /// Why a listener could not be bound.
@@ -53,6 +54,9 @@ pub enum BindError {
         /// As configured.
         path: PathBuf,
     },
+    /// What the listener or its callers prove themselves with cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// Any other failure with a Unix socket.
     #[error("cannot listen on `{}`: {error}", path.display())]
     Unix {
@@ -68,33 +72,54 @@ pub enum BindError {
 pub struct Listeners {
     pub(crate) grpc: Vec<Listener>,
     pub(crate) http: Option<TcpListener>,
+    pub(crate) credentials: Credentials,
+}
+
+/// Whose processes may connect to a Unix socket. Everybody's when nobody is named.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AllowedPeers {
+    pub(crate) uids: Vec<u32>,
+    pub(crate) gids: Vec<u32>,
+}
+
+impl AllowedPeers {
+    fn admit(&self, peer: &Peer) -> bool {
+        match peer.kind() {
+            _ if self.uids.is_empty() && self.gids.is_empty() => true,
+            PeerKind::Unix { uid, gid, pid: _ } => self.uids.contains(uid) || self.gids.contains(gid),
+            // Whoever cannot be asked is not let in.
+            PeerKind::Unknown | PeerKind::Tcp(_) | PeerKind::Tls { .. } => false,
+        }
+    }
 }
 
 /// One bound gRPC listener.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(SocketFile),
+    Unix(SocketFile, AllowedPeers),
 }
 
 impl Listeners {
-    /// Binds everything that the configuration names.
+    /// Reads the credentials and binds everything that the configuration names.
     ///
     /// # Errors
-    /// At the first listener that cannot be bound.
+    /// With everything that is wrong with the credentials, before anything is bound; at the first listener that cannot
+    /// be bound.
     pub async fn bind(config: &Config) -> Result<Self, BindError> {
+        let credentials = Credentials::load(config)?;
         let mut grpc = Vec::new();
         if let Some(address) = config.listen_address() {
             grpc.push(Listener::Tcp(bind_tcp(address).await?));
         }
         if let Some(path) = &config.uds {
-            grpc.push(Listener::Unix(SocketFile::bind(path).await?));
+            grpc.push(Listener::Unix(SocketFile::bind(path).await?, config.allowed_peers()));
         }
         let http = match config.http_listen_address() {
             Some(address) => Some(bind_tcp(address).await?),
             None => None,
         };
-        Ok(Self { grpc, http })
+        Ok(Self { grpc, http, credentials })
     }
 
     /// Where gRPC listens over TCP, with the true port.
@@ -102,7 +127,7 @@ impl Listeners {
     pub fn grpc_address(&self) -> Option<SocketAddr> {
         self.grpc.iter().find_map(|listener| match listener {
             Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(_) => None,
+            Listener::Unix(..) => None,
         })
     }
 
@@ -111,7 +136,7 @@ impl Listeners {
     pub fn grpc_socket(&self) -> Option<PathBuf> {
         self.grpc.iter().find_map(|listener| match listener {
             Listener::Tcp(_) => None,
-            Listener::Unix(file) => Some(file.path().to_owned()),
+            Listener::Unix(file, _) => Some(file.path().to_owned()),
         })
     }
 
@@ -145,10 +170,11 @@ async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door:
     loop {
         let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
         match accept(listener).await {
-            Ok(socket) => {
+            Ok(Some(socket)) => {
                 error_wait = ERROR_WAIT_MIN;
                 door.hand_over(socket, permit);
             }
+            Ok(None) => door.tally().connections.foreign.add(),
             Err(error) => {
                 tracing::warn!(%error, wait_ms = error_wait.as_millis(), "cannot accept a connection");
                 door.tally().connections.accept_errors.add();
@@ -159,13 +185,21 @@ async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door:
     }
 }
 
-async fn accept(listener: &Listener) -> io::Result<Detached> {
+/// The next connection; none for one that is not let in, and is closed already.
+async fn accept(listener: &Listener) -> io::Result<Option<Detached>> {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Socket::Tcp(stream).detach()
+            Socket::Tcp(stream).detach().map(Some)
         }
-        Listener::Unix(file) => Socket::Unix(file.listener().accept().await?.0).detach(),
+        Listener::Unix(file, allowed) => {
+            let socket = Socket::Unix(file.listener().accept().await?.0);
+            let peer = socket.peer();
+            if !allowed.admit(&peer) {
+                return Ok(None);
+            }
+            socket.detach().map(Some)
+        }
     }
 }

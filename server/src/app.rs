@@ -16,6 +16,7 @@ use crate::accept::{Listeners, accept_loop};
 use crate::audit::{self, Audit, AuditError, AuditOptions, Happening, ServiceEvent};
 use crate::config::{Config, ConfigError};
 use crate::connection::Site;
+use crate::credentials::{Follower, Gate};
 use crate::grpc::{Authorization, Guard, Health, Shared, routes};
 use crate::http::Pages;
 use crate::lifecycle::Lifecycle;
@@ -96,6 +97,7 @@ pub async fn run_until(
     around: Surroundings,
 ) -> Result<Outcome, ServeError> {
     config.check()?;
+    let Listeners { grpc, http, credentials } = listeners;
     let Surroundings { lifecycle, telemetry } = around;
     let (leaving, draining) = (CancellationToken::new(), CancellationToken::new());
     let config = Arc::new(config);
@@ -108,8 +110,10 @@ pub async fn run_until(
         tally,
         audit: audit.clone(),
         telemetry: telemetry.clone(),
+        credentials,
         draining: draining.clone(),
     };
+    shared.credentials.leave_with(&draining);
 
     let health = Health::new(draining.clone()).await;
     let authorization = Authorization::new(shared.clone());
@@ -121,12 +125,12 @@ pub async fn run_until(
     // However this ends, no worker outlives it.
     let _cut = ends.cut.clone().drop_guard();
     let (door, workers) = worker::start(config.workers(), &ends, &shared.tally, || {
-        Site::new(&config, authorization.clone(), guard.clone(), draining.clone())
+        let gate = Gate::new(shared.credentials.clone(), &config, draining.clone());
+        Site::new(&config, authorization.clone(), guard.clone(), gate)
     })
     .map_err(ServeError::Workers)?;
 
     let pages = Pages::new(shared.clone(), leaving.clone());
-    let Listeners { grpc, http } = listeners;
     let connections = Arc::new(Semaphore::new(config.connections_max));
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     for listener in grpc {
@@ -187,6 +191,7 @@ async fn attend(health: &Health, shared: &Shared, pages: &Pages, lifecycle: &Lif
     };
     let health = health.follow(shared.store.subscribe_status(), shared.config.stale_max());
     let audited = audit::policies::follow(&shared.audit, &shared.store);
-    tokio::join!(health, audited, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
+    let credentials = Follower::new(shared).follow(lifecycle.reloads());
+    tokio::join!(health, audited, credentials, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
     std::future::pending().await
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use portcullis_store::{Limits, StateOptions, StoreOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::accept::AllowedPeers;
 use crate::audit::{AuditFailure, AuditMode};
 use crate::http::HttpLimits;
 
@@ -73,6 +74,37 @@ pub struct Config {
     /// Lets the gRPC listener bind an address that other machines reach, although it asks callers for no credential.
     /// Default false: such an address stops the start.
     pub allow_plaintext_network: bool,
+
+    /// Certificate chain (PEM) of the gRPC listener over TCP, its own certificate first. Default: none, and it speaks
+    /// plain text.
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of that certificate; nobody but its owner and group may read it. Default: none.
+    pub tls_key: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities whose clients are let in; without a certificate of theirs nobody is.
+    /// Default: none, and clients show no certificate.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Revocation lists (PEM) of those authorities, one for each authority of a chain. Default: none, and nothing is
+    /// revoked.
+    pub tls_client_crl: Option<PathBuf>,
+    /// Longest time for a TLS handshake, from its first byte. Default 5,000.
+    pub tls_handshake_ms: u64,
+    /// Bearer tokens that calls need, one a line: `[NAME] TOKEN [methods=METHOD,METHOD...]`; nobody but its owner and
+    /// group may read it. Default: none, and calls need no token.
+    pub token_file: Option<PathBuf>,
+    /// Lets calls over the Unix socket do without a token: its permissions and `uds_allowed_uids` are their credential.
+    /// Default false.
+    pub uds_token_exempt: bool,
+    /// User ids whose processes may connect to the Unix socket, between commas. Default: none, and with no
+    /// `uds_allowed_gids` either everybody who can open the socket may.
+    pub uds_allowed_uids: String,
+    /// The same for group ids; the group is the one that a process has at the time, not its supplementary ones. One of
+    /// both is enough. Default: none.
+    pub uds_allowed_gids: String,
+    /// Longest time between two looks at the files of certificates and tokens. Default 5,000.
+    pub credentials_poll_ms: u64,
+    /// Age, give or take a tenth, at which a connection is asked to leave, so that its peer proves itself again; 0 is
+    /// never. Default 3,600,000.
+    pub connection_age_max_ms: u64,
     /// Serves gRPC reflection, v1 and v1alpha. Default true.
     pub reflection: bool,
 
@@ -186,6 +218,17 @@ impl Default for Config {
             uds: None,
             http_listen: "127.0.0.1:8181".to_owned(),
             allow_plaintext_network: false,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_crl: None,
+            tls_handshake_ms: 5_000,
+            token_file: None,
+            uds_token_exempt: false,
+            uds_allowed_uids: String::new(),
+            uds_allowed_gids: String::new(),
+            credentials_poll_ms: 5_000,
+            connection_age_max_ms: 3_600_000,
             reflection: true,
             http_connections_max: 64,
             http_request_ms: 5_000,
@@ -276,6 +319,8 @@ impl Config {
         at_least_one("connections_max", self.connections_max as u64);
         at_least_one("first_byte_ms", self.first_byte_ms);
         at_least_one("first_request_ms", self.first_request_ms);
+        at_least_one("tls_handshake_ms", self.tls_handshake_ms);
+        at_least_one("credentials_poll_ms", self.credentials_poll_ms);
         at_least_one("streams_per_connection_max", self.streams_per_connection_max.into());
         at_least_one("local_error_resets_max", self.local_error_resets_max as u64);
         at_least_one("pending_accept_resets_max", self.pending_accept_resets_max as u64);
@@ -311,6 +356,7 @@ impl Config {
             wrong.push(format!("`worker_threads` must be at most {WORKER_THREADS_MAX}"));
         }
         self.check_addresses(&mut wrong);
+        self.check_credentials(&mut wrong);
         self.check_audit(&mut wrong);
         if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Values(wrong)) }
     }
@@ -392,24 +438,91 @@ impl Config {
         }
     }
 
+    /// Who may connect to the Unix socket.
+    pub(crate) fn allowed_peers(&self) -> AllowedPeers {
+        let read = |name, text| ids(name, text).unwrap_or_default();
+        AllowedPeers {
+            uids: read("uds_allowed_uids", &self.uds_allowed_uids),
+            gids: read("uds_allowed_gids", &self.uds_allowed_gids),
+        }
+    }
+
+    fn check_credentials(&self, wrong: &mut Vec<String>) {
+        let set = [
+            ("tls_certificate", self.tls_certificate.is_some()),
+            ("tls_key", self.tls_key.is_some()),
+            ("tls_client_ca", self.tls_client_ca.is_some()),
+            ("tls_client_crl", self.tls_client_crl.is_some()),
+            ("uds_token_exempt", self.uds_token_exempt),
+            ("uds_allowed_uids", !self.uds_allowed_uids.is_empty()),
+            ("uds_allowed_gids", !self.uds_allowed_gids.is_empty()),
+            ("token_file", self.token_file.is_some()),
+            ("uds", self.uds.is_some()),
+            ("listen", !self.listen.is_empty()),
+        ];
+        let is_set = |name| set.contains(&(name, true));
+        for (name, needed) in [
+            ("tls_certificate", "tls_key"),
+            ("tls_key", "tls_certificate"),
+            ("tls_client_ca", "tls_certificate"),
+            ("tls_client_crl", "tls_client_ca"),
+            ("tls_certificate", "listen"),
+            ("uds_token_exempt", "token_file"),
+            ("uds_token_exempt", "uds"),
+            ("uds_allowed_uids", "uds"),
+            ("uds_allowed_gids", "uds"),
+        ] {
+            if is_set(name) && !is_set(needed) {
+                wrong.push(format!("`{name}` is set, but `{needed}` is not"));
+            }
+        }
+        let lists =
+            [("uds_allowed_uids", &self.uds_allowed_uids), ("uds_allowed_gids", &self.uds_allowed_gids)];
+        wrong.extend(lists.into_iter().filter_map(|(name, text)| ids(name, text).err()));
+    }
+
+    /// What is missing for an address that other machines reach.
+    fn exposed(&self, address: SocketAddr) -> Option<String> {
+        let (tls, tokens) = (self.tls_certificate.is_some(), self.token_file.is_some());
+        if tokens && !tls {
+            return Some(format!(
+                "`listen` is `{address}`, and tokens would go over the network in plain text: set `tls_certificate` and \
+                 `tls_key`, or use a loopback address or a Unix socket"
+            ));
+        }
+        let proved = tokens || self.tls_client_ca.is_some();
+        (!proved && !self.allow_plaintext_network).then(|| {
+            format!(
+                "`listen` is `{address}`, which other machines reach without a credential: set `tls_client_ca` or \
+                 `token_file` together with `tls_certificate` and `tls_key`, use a loopback address or a Unix socket, \
+                 or set `allow_plaintext_network`"
+            )
+        })
+    }
+
     fn check_addresses(&self, wrong: &mut Vec<String>) {
         match address("listen", &self.listen) {
             Err(sentence) => wrong.push(sentence),
             Ok(None) if self.uds.is_none() => {
                 wrong.push("nothing to listen on: set `listen` or `uds`".to_owned());
             }
-            Ok(Some(address)) if !address.ip().is_loopback() && !self.allow_plaintext_network => {
-                wrong.push(format!(
-                    "`listen` is `{address}`, which other machines reach without a credential: use a loopback address \
-                     or a Unix socket, or set `allow_plaintext_network`"
-                ));
-            }
+            Ok(Some(address)) if !address.ip().is_loopback() => wrong.extend(self.exposed(address)),
             Ok(_) => {}
         }
         if let Err(sentence) = address("http_listen", &self.http_listen) {
             wrong.push(sentence);
         }
     }
+}
+
+/// User or group ids between commas.
+fn ids(name: &str, text: &str) -> Result<Vec<u32>, String> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            word.parse().map_err(|_| format!("`{name}` has `{word}`, which is no number of a user or group"))
+        })
+        .collect()
 }
 
 fn address(name: &str, text: &str) -> Result<Option<SocketAddr>, String> {

@@ -11,9 +11,11 @@ mod call;
 mod hot;
 mod keepalive;
 mod late;
+mod refuse;
 mod stream;
 mod whole;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -26,10 +28,13 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::accept::Peer;
 use crate::config::Config;
+use crate::credentials::{Entry, Gate};
 use crate::grpc::{Authorization, Guard};
+use crate::token::Tokens;
 use call::{HotCall, Unanswered};
 use hot::{Hot, Left};
 use keepalive::Keepalive;
@@ -48,16 +53,17 @@ pub(crate) struct Site {
     guard: Guard,
     /// Locked between two waits and never across one, by one thread: the lock is always free.
     hot: Mutex<Hot>,
-    draining: CancellationToken,
+    gate: Gate,
+    /// Age at which a connection is asked to leave; none when it never is.
+    age_max: Option<Duration>,
+    /// Longest time that a connection has for leaving, while the process goes on.
+    leave: Duration,
 }
 
 impl Site {
-    pub(crate) fn new(
-        config: &Config,
-        authorization: Authorization,
-        guard: Guard,
-        draining: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, authorization: Authorization, guard: Guard, gate: Gate) -> Self {
+        let leave =
+            config.drain_ms.max(config.simulation_timeout_ms.saturating_add(config.request_timeout_ms));
         Self {
             http2: http2(config),
             first_request: Duration::from_millis(config.first_request_ms),
@@ -65,9 +71,34 @@ impl Site {
             keepalive_timeout: Duration::from_millis(config.keepalive_timeout_ms),
             hot: Mutex::new(Hot::new(config, authorization, guard.clone())),
             guard,
-            draining,
+            gate,
+            age_max: (config.connection_age_max_ms > 0)
+                .then(|| Duration::from_millis(config.connection_age_max_ms)),
+            leave: Duration::from_millis(leave),
         }
     }
+
+    /// What connections have to show.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Asks a connection to leave when it is old. Apart from the connection, which so has no timer more to look at.
+    fn age(&self, leaving: &CancellationToken) -> Option<AbortOnDropHandle<()>> {
+        let age = spread(self.age_max?);
+        let (leaving, guard) = (leaving.clone(), self.guard.clone());
+        Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            sleep(age).await;
+            guard.tally().connections.aged.add();
+            leaving.cancel();
+        })))
+    }
+}
+
+/// A time between nine and eleven tenths of `time`, so that connections that came together do not leave together.
+fn spread(time: Duration) -> Duration {
+    let random = RandomState::new().hash_one(()) % 1_024;
+    time.mul_f64(0.9 + 0.2 * random as f64 / 1_024.0)
 }
 
 /// HTTP/2 with every limit that its defaults leave open.
@@ -100,26 +131,30 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 const DATA_FRAME_BUDGET: usize = 128 << 10;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(stream: S, peer: Peer, site: Arc<Site>)
+pub(crate) async fn serve<S>(stream: S, entry: Entry, site: Arc<Site>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Entry { peer, tokens, leaving } = entry;
     let begun = sleep(site.first_request);
     let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(Whole(stream)));
-    let mut http2 = match site.draining.run_until_cancelled(handshake).await {
+    let mut http2 = match leaving.run_until_cancelled(handshake).await {
         Some(Ok(Ok(http2))) => http2,
         // Not HTTP/2, too slow to become it, or too late.
         _ => return,
     };
+    let _aging = site.age(&leaving);
     let pings = http2.ping_pong();
     let open = Open {
         http2,
         keepalive: Keepalive::new(pings, site.keepalive_interval, site.keepalive_timeout),
         silence: Some(Box::pin(begun)),
         closing: None,
-        draining: Some(Box::pin(site.draining.clone().cancelled_owned())),
+        asked_to_leave: Some(Box::pin(leaving.clone().cancelled_owned())),
+        leaving,
         round: Vec::new(),
         peer,
+        tokens,
         site,
     };
     open.await;
@@ -131,13 +166,16 @@ struct Open<S> {
     keepalive: Keepalive,
     /// Until the first request: ends when it is overdue.
     silence: Option<Pin<Box<Sleep>>>,
-    /// After a silence: ends when the peer has had time to go by itself.
+    /// After a silence, or when it was asked to leave: ends when the peer has had time to go by itself.
     closing: Option<Pin<Box<Sleep>>>,
-    /// Until the drain.
-    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Until it is asked to leave.
+    asked_to_leave: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    leaving: CancellationToken,
     /// Requests of one read.
     round: Vec<(Request<RecvStream>, SendResponse<Bytes>)>,
     peer: Peer,
+    /// What its calls need; none when they need none.
+    tokens: Option<Arc<Tokens>>,
     site: Arc<Site>,
 }
 
@@ -163,11 +201,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Open<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
     /// Ready when the connection is to be dropped.
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(draining) = &mut self.draining
-            && draining.as_mut().poll(context).is_ready()
+        if let Some(asked_to_leave) = &mut self.asked_to_leave
+            && asked_to_leave.as_mut().poll(context).is_ready()
         {
-            self.draining = None;
+            self.asked_to_leave = None;
             self.http2.graceful_shutdown();
+            // The end of the process has a bound of its own.
+            if !self.site.gate.draining().is_cancelled() {
+                self.closing.get_or_insert_with(|| Box::pin(sleep(self.site.leave)));
+            }
         }
         if let Some(silence) = &mut self.silence
             && silence.as_mut().poll(context).is_ready()
@@ -201,10 +243,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
     }
 
     fn answer_round(&mut self, context: &mut Context<'_>) {
+        let tokens = self.tokens.as_ref().map(|tokens| tokens.current());
         let mut hot = self.site.hot.lock().unwrap_or_else(PoisonError::into_inner);
         let mut round = hot.round(&self.peer);
         for (request, respond) in self.round.drain(..) {
             let (mut unanswered, peer) = (Unanswered::new(request, respond), &self.peer);
+            if let Some(tokens) = &tokens
+                && let Err(refusal) = tokens.admit(&mut unanswered.request)
+            {
+                tokio::spawn(refuse::answer(refusal, unanswered, self.site.guard.clone()));
+                continue;
+            }
             let mut call = HotCall::of(&unanswered.request);
             if let Some(span) = self.site.guard.trace(&unanswered.request) {
                 // A call that is traced takes the way on which spans are told of things.
@@ -213,7 +262,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
             }
             let left = match call {
                 Some(HotCall::Stream) if self.site.guard.has_room() => {
-                    tokio::spawn(stream::answer(unanswered, peer.clone(), Arc::clone(&self.site)));
+                    let leaving = self.leaving.clone();
+                    tokio::spawn(stream::answer(unanswered, peer.clone(), Arc::clone(&self.site), leaving));
                     continue;
                 }
                 None | Some(HotCall::Stream) => Some((unanswered, Left::Other)),
@@ -224,7 +274,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
                 (Some((unanswered, Left::Unfinished)), Some(call)) => {
                     tokio::spawn(late::body(call, unanswered, peer.clone(), Arc::clone(&self.site)));
                 }
-                (Some((unanswered, _)), _) => {
+                (Some((mut unanswered, _)), _) => {
+                    unanswered.request.extensions_mut().insert(self.leaving.clone());
                     tokio::spawn(bridge::answer(unanswered, peer.clone(), self.site.guard.clone()));
                 }
             }

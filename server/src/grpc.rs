@@ -27,6 +27,7 @@ use tonic::service::Routes;
 
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::tally::Tally;
 use crate::telemetry::Telemetry;
 pub(crate) use authorization::{Authorization, Moment, Recorded, Wait, written};
@@ -34,8 +35,8 @@ pub(crate) use encode::bytes::{PREFIX_BYTES, framed};
 pub(crate) use encode::{Stamp, instant};
 pub(crate) use guard::{Guard, Underway, grpc_timeout};
 pub(crate) use health::Health;
-pub(crate) use status::{Refusal, explained, too_long, trailers};
 use policy_set::PolicySets;
+pub(crate) use status::{Refusal, explained, too_long, trailers};
 
 /// What every service shares.
 #[derive(Debug, Clone)]
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) tally: Arc<Tally>,
     pub(crate) audit: Audit,
     pub(crate) telemetry: Telemetry,
+    pub(crate) credentials: Credentials,
     pub(crate) draining: CancellationToken,
 }
 

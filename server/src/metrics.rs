@@ -72,7 +72,7 @@ impl Collector for Reading {
         requests::write(&mut families, tally, config.connections_max)?;
         policies::write(&mut families, &status, config.stale_max())?;
         let help = "1 while something is wrong although requests are answered; the status page says what";
-        let degraded = status.is_degraded() || !audit.counts().healthy;
+        let degraded = status.is_degraded() || !audit.counts().healthy || tally.credentials_are_behind();
         families.gauge("portcullis_degraded", help, f64::from(u8::from(degraded)))?;
         audit::write(&mut families, audit, config.audit_queue_records_max)?;
         process::write(&mut families, tally)

@@ -3,6 +3,8 @@
 //! Says nothing about principals, requests or credentials. Texts of diagnostics quote policy files, which callers of the
 //! page may see anyway; the line of the log leaves them out.
 
+use std::sync::atomic::Ordering;
+
 use portcullis_engine::{Counts, Diagnostic};
 use portcullis_store::{Keeping, Origin, Rejection, Reloads, Status};
 use serde_json::{Value, json};
@@ -45,7 +47,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "readiness": readiness.as_str(),
-        "degraded": status.is_degraded() || !audit.healthy,
+        "degraded": status.is_degraded() || !audit.healthy || shared.tally.credentials_are_behind(),
         "generation": generation,
         "revision": revision.map(|revision| revision.to_string()),
         "loaded_at": loaded_at.map(|at| instant(at).to_string()),
@@ -67,6 +69,12 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
             "accepted": connections.accepted.value(),
             "open": connections.accepted.value().saturating_sub(connections.closed.value()),
             "silent": connections.silent.value(),
+            "foreign": connections.foreign.value(),
+            "unproved": connections.unproved.value(),
+        },
+        "credentials": {
+            "certificate_not_after": shared.tally.certificate.not_after.load(Ordering::Relaxed),
+            "behind": shared.tally.credentials_are_behind(),
         },
     })
 }

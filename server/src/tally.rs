@@ -6,7 +6,7 @@
 mod histogram;
 mod stripe;
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use portcullis_engine::{Layer, Reason};
 use tonic::Code;
@@ -65,7 +65,7 @@ pub(crate) const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 /// Why a question had no answer, as the wire says it; the last stands for all others.
-pub(crate) const REFUSALS: [&str; 11] = [
+pub(crate) const REFUSALS: [&str; 13] = [
     "MALFORMED_REQUEST",
     "POLICIES_REJECTED",
     "NO_POLICY_SET",
@@ -75,6 +75,8 @@ pub(crate) const REFUSALS: [&str; 11] = [
     "TIMEOUT",
     "DRAINING",
     "NOT_RECORDED",
+    "UNAUTHENTICATED",
+    "METHOD_NOT_PERMITTED",
     "INTERNAL",
     "OTHER",
 ];
@@ -130,6 +132,50 @@ pub(crate) struct Connections {
     pub(crate) silent: Counter,
     /// Attempts to accept that failed.
     pub(crate) accept_errors: Counter,
+    /// Closed at once because their user and group are not among those allowed.
+    pub(crate) foreign: Counter,
+    /// Closed because their TLS handshake failed.
+    pub(crate) unproved: Counter,
+    /// Asked to leave because they were old.
+    pub(crate) aged: Counter,
+}
+
+/// What became of files that hold credentials.
+#[derive(Debug, Default)]
+pub(crate) struct Renewals {
+    accepted: Counter,
+    refused: Counter,
+    /// The files as they are now are not those in use.
+    behind: AtomicBool,
+}
+
+impl Renewals {
+    /// New files are in use.
+    pub(crate) fn accepted(&self) {
+        self.accepted.add();
+        self.in_order();
+    }
+
+    /// New files cannot be used, and the old ones stay.
+    pub(crate) fn refused(&self) {
+        self.refused.add();
+        self.behind.store(true, Ordering::Relaxed);
+    }
+
+    /// The files are again those in use.
+    pub(crate) fn in_order(&self) {
+        self.behind.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the files as they are now are not those in use.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// How often new files were taken and refused.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.accepted.value(), self.refused.value())
+    }
 }
 
 /// The certificate that the gRPC listener shows, as whoever loads it reports it.
@@ -137,10 +183,8 @@ pub(crate) struct Connections {
 pub(crate) struct Certificate {
     /// Seconds since 1970 at which it ends; 0 without one.
     pub(crate) not_after: AtomicI64,
-    /// New pairs taken.
-    pub(crate) reloaded: Counter,
-    /// New pairs refused; the old one stayed.
-    pub(crate) refused: Counter,
+    /// What became of new certificates, keys, authorities and revocations.
+    pub(crate) renewals: Renewals,
 }
 
 /// What the process has done so far.
@@ -154,6 +198,8 @@ pub(crate) struct Tally {
     panicked: Counter,
     pub(crate) connections: Connections,
     pub(crate) certificate: Certificate,
+    /// What became of new tokens.
+    pub(crate) tokens: Renewals,
     /// Jumps of the wall clock.
     pub(crate) clock_steps: Counter,
 }
@@ -239,6 +285,11 @@ impl Tally {
     /// A request that ended in a panic.
     pub(crate) fn panic(&self) {
         self.panicked.add();
+    }
+
+    /// Whether the files of some credential are not those in use.
+    pub(crate) fn credentials_are_behind(&self) -> bool {
+        self.certificate.renewals.is_behind() || self.tokens.is_behind()
     }
 
     /// The main counts.

@@ -16,9 +16,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accept::Detached;
+use crate::accept::{Detached, Socket};
 use crate::connection::{self, Site};
+use crate::credentials::Entry;
 use crate::tally::Tally;
+use crate::tls::{self, Tls};
 
 /// Threads of one worker for work that blocks: the compiling of simulations, which has a bound of its own.
 const BLOCKING_THREADS_MAX: usize = 8;
@@ -149,11 +151,28 @@ async fn serve(socket: Detached, counted: Counted, site: Arc<Site>, first_byte: 
     let Ok(socket) = socket.attach() else { return };
     match timeout(first_byte, socket.first_byte()).await {
         Ok(Ok(())) => {
-            let peer = socket.peer();
-            connection::serve(socket, peer, site).await;
+            let (entry, tls) = site.gate().entry(&socket);
+            match tls {
+                None => connection::serve(socket, entry, site).await,
+                // In a box, so that plain connections do not make room for what they never have.
+                Some(tls) => Box::pin(serve_protected(socket, entry, tls, &site, &counted.tally)).await,
+            }
         }
         // The peer has gone.
         Ok(Err(_)) => {}
         Err(_) => counted.tally.connections.silent.add(),
+    }
+}
+
+async fn serve_protected(socket: Socket, mut entry: Entry, tls: &Tls, site: &Arc<Site>, tally: &Tally) {
+    match tls.accept(socket).await {
+        Ok(protected) => {
+            entry.peer = entry.peer.named(tls::peer_name(&protected));
+            connection::serve(protected, entry, Arc::clone(site)).await;
+        }
+        Err(error) => {
+            tally.connections.unproved.add();
+            tracing::debug!(%error, peer = %entry.peer, "a TLS handshake failed");
+        }
     }
 }

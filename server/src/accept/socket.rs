@@ -24,6 +24,13 @@ pub(crate) enum PeerKind {
     Unknown,
     /// By its address.
     Tcp(SocketAddr),
+    /// By the certificate that it has shown.
+    Tls {
+        /// Where from.
+        address: SocketAddr,
+        /// The name in the certificate, with its kind.
+        name: String,
+    },
     /// By its credentials at the time it connected; the process id is a hint.
     Unix {
         /// User.
@@ -38,6 +45,14 @@ pub(crate) enum PeerKind {
 impl Peer {
     pub(crate) fn new(kind: PeerKind) -> Self {
         Self(Arc::new(kind))
+    }
+
+    /// The same peer, known by the name in its certificate, if it has shown one.
+    pub(crate) fn named(self, name: Option<String>) -> Self {
+        match (self.kind(), name) {
+            (PeerKind::Tcp(address), Some(name)) => Self::new(PeerKind::Tls { address: *address, name }),
+            _ => self,
+        }
     }
 
     /// How it is known.
@@ -57,6 +72,7 @@ impl fmt::Display for Peer {
         match self.kind() {
             PeerKind::Unknown => f.write_str("unknown"),
             PeerKind::Tcp(address) => write!(f, "{address}"),
+            PeerKind::Tls { address, name } => write!(f, "{address} {name}"),
             PeerKind::Unix { uid, gid, pid: Some(pid) } => write!(f, "uid {uid} gid {gid} pid {pid}"),
             PeerKind::Unix { uid, gid, pid: None } => write!(f, "uid {uid} gid {gid}"),
         }

@@ -31,6 +31,10 @@ pub enum Happening {
     CertificateChanged,
     /// A new certificate or client authority was refused, and the old one still serves.
     CertificateRejected,
+    /// The bearer tokens were replaced.
+    TokensChanged,
+    /// New bearer tokens were refused, and the old ones are still taken.
+    TokensRejected,
     /// A record that an earlier process had begun was found unfinished at the end of the file.
     Recovered,
 }
@@ -47,6 +51,8 @@ impl Happening {
             Self::ConfigurationChanged => "ChangeConfiguration",
             Self::CertificateChanged => "ChangeCertificate",
             Self::CertificateRejected => "RejectCertificate",
+            Self::TokensChanged => "ChangeTokens",
+            Self::TokensRejected => "RejectTokens",
             Self::Recovered => "RecoverAudit",
         }
     }

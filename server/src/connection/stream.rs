@@ -29,7 +29,7 @@ use crate::grpc::{
 const OUT_BYTES: usize = 16 << 10;
 
 /// Answers one stream to its end.
-pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>) {
+pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>, leaving: CancellationToken) {
     let Unanswered { request, mut respond, .. } = unanswered;
     let (mut answers, head, trailers, mut call) = {
         let hot = site.hot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>) 
         (answers, hot.head(), hot.trailers(), hot.guard.begin(hot.method(HotCall::Stream)))
     };
     let Ok(mut stream) = respond.send_response(head, false) else { return };
-    match answers.all(request.into_body(), &mut stream, &site.draining).await {
+    match answers.all(request.into_body(), &mut stream, &leaving).await {
         Ok(()) if stream.send_trailers(trailers).is_ok() => call.code = Code::Ok,
         Ok(()) | Err(Broken::Gone) => {}
         Err(Broken::Status(status)) => {

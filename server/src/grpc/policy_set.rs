@@ -12,6 +12,7 @@ use portcullis_proto::v1::policy_set_service_server::PolicySetService;
 use portcullis_store::{Origin, Rejection, Revision, Snapshot};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
@@ -36,7 +37,9 @@ impl PolicySets {
 
     fn status(&self) -> v1::GetStatusResponse {
         let status = self.shared.store.status();
-        let degraded = status.is_degraded() || !self.shared.audit.counts().healthy;
+        let degraded = status.is_degraded()
+            || !self.shared.audit.counts().healthy
+            || self.shared.tally.credentials_are_behind();
         let stale_for = status.stale_since.map(|_| duration(status.stale()));
         let portcullis_store::Status {
             generation,
@@ -75,7 +78,12 @@ impl PolicySets {
         })
     }
 
-    async fn wait(&self, wanted: Wanted) -> Result<Arc<Snapshot>, Refusal> {
+    /// What a call ends with: its connection, if it came over one, or the process.
+    fn ending<T>(&self, request: &Request<T>) -> CancellationToken {
+        request.extensions().get().unwrap_or(&self.shared.draining).clone()
+    }
+
+    async fn wait(&self, wanted: Wanted, ending: CancellationToken) -> Result<Arc<Snapshot>, Refusal> {
         let mut generation = self.shared.store.subscribe();
         loop {
             generation.mark_unchanged();
@@ -84,7 +92,7 @@ impl PolicySets {
             }
             tokio::select! {
                 changed = generation.changed() => changed.map_err(|_| Refusal::Draining)?,
-                () = self.shared.draining.cancelled() => return Err(Refusal::Draining),
+                () = ending.cancelled() => return Err(Refusal::Draining),
             }
         }
     }
@@ -145,10 +153,11 @@ impl PolicySetService for PolicySets {
         &self,
         request: Request<v1::WatchRevisionsRequest>,
     ) -> Result<Response<Self::WatchRevisionsStream>, Status> {
+        let ending = self.ending(&request);
         let v1::WatchRevisionsRequest {} = request.into_inner();
         let store = self.shared.store.clone();
         let mut last_sent = 0;
-        let generations = UntilDrain::new(WatchStream::new(store.subscribe()), self.shared.draining.clone());
+        let generations = UntilDrain::new(WatchStream::new(store.subscribe()), ending);
         let revisions = generations.filter_map(move |_| {
             // The active snapshot may be ahead of the generation that woke us; it is sent once.
             let snapshot = store.current().filter(|snapshot| snapshot.generation > last_sent)?;
@@ -164,9 +173,11 @@ impl PolicySetService for PolicySets {
         &self,
         request: Request<v1::WaitForRevisionRequest>,
     ) -> Result<Response<v1::WaitForRevisionResponse>, Status> {
+        let ending = self.ending(&request);
         let wanted = decode_wanted(request.into_inner()).map_err(Refusal::into_status)?;
         let limit = Duration::from_millis(self.shared.config.revision_wait_ms);
-        let waited = tokio::time::timeout(limit, self.wait(wanted)).await.unwrap_or(Err(Refusal::Revision));
+        let waiting = tokio::time::timeout(limit, self.wait(wanted, ending));
+        let waited = waiting.await.unwrap_or(Err(Refusal::Revision));
         let Stamp { revision, generation } = stamp(&*waited.map_err(Refusal::into_status)?);
         Ok(Response::new(v1::WaitForRevisionResponse { revision, generation }))
     }

@@ -31,10 +31,11 @@ pub(super) fn written_down(audit: &Audit, answered: &Answered<'_>) -> Recorded {
         request_id: answered.request_id.text(&mut [0; TEXT_BYTES]),
         // A clock that was set back in between measures nothing.
         latency: SystemTime::now().duration_since(answered.time).ok(),
-        peer: match *answered.peer.kind() {
+        peer: match answered.peer.kind() {
             PeerKind::Unknown => Peer::Unknown,
             PeerKind::Tcp(address) => Peer::Ip(address.ip()),
-            PeerKind::Unix { uid, gid, pid: _ } => Peer::Unix { uid, gid },
+            PeerKind::Tls { address: _, name } => Peer::Named(name),
+            PeerKind::Unix { uid, gid, pid: _ } => Peer::Unix { uid: *uid, gid: *gid },
         },
         user_agent: "",
     });

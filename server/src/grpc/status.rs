@@ -4,6 +4,7 @@
 //! and says nothing about the inside of the process.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -13,6 +14,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 const DOMAIN: &str = "portcullis";
+/// When a call that was turned away may be tried again: many answers later.
+const SHED_RETRY: Duration = Duration::from_millis(100);
 /// Violations and diagnostics that one status names; the message says how many there are.
 const VIOLATIONS_MAX: usize = 16;
 /// Characters of one field path or description.
@@ -39,6 +42,10 @@ pub(crate) enum Refusal {
     Draining,
     /// The decision could not be recorded, and without a record there is no answer.
     Unrecorded,
+    /// The caller of the service has no credential, or none that is in use.
+    Unauthenticated,
+    /// The caller's credential is not for this call.
+    NotPermitted,
     /// A panic.
     Broken,
 }
@@ -61,12 +68,15 @@ impl Refusal {
             Self::Late => "TIMEOUT",
             Self::Draining => "DRAINING",
             Self::Unrecorded => "NOT_RECORDED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::NotPermitted => "METHOD_NOT_PERMITTED",
             Self::Broken => "INTERNAL",
         }
     }
 
     /// The status of a whole call.
     pub(crate) fn into_status(self) -> Status {
+        let again = (self == Self::Shed).then_some(SHED_RETRY);
         let Parts { code, reason, message, violations } = self.parts();
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         if !violations.is_empty() {
@@ -74,6 +84,9 @@ impl Refusal {
                 .into_iter()
                 .map(|Violation { field, description }| FieldViolation::new(field, description));
             details.set_bad_request(fields.collect::<Vec<_>>());
+        }
+        if again.is_some() {
+            details.set_retry_info(again);
         }
         Status::with_error_details(code, message, details)
     }
@@ -123,6 +136,10 @@ impl Refusal {
             Self::Late => plain(Code::DeadlineExceeded, "the request took too long"),
             Self::Draining => plain(Code::Unavailable, "the service is ending"),
             Self::Unrecorded => plain(Code::Unavailable, "the decision could not be recorded"),
+            Self::Unauthenticated => {
+                plain(Code::Unauthenticated, "the call has no bearer token that is in use")
+            }
+            Self::NotPermitted => plain(Code::PermissionDenied, "the bearer token is not for this method"),
             Self::Broken => plain(Code::Internal, "the request could not be answered"),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use portcullis_engine::Reason;
 
 use super::family::Families;
-use crate::tally::{CODES, LAYERS, METHODS, REASONS, Tally};
+use crate::tally::{CODES, LAYERS, METHODS, REASONS, Renewals, Tally};
 
 pub(super) fn write(families: &mut Families<'_>, tally: &Tally, connections_max: usize) -> Result<(), Error> {
     decisions(families, tally)?;
@@ -69,6 +69,13 @@ fn connections(families: &mut Families<'_>, tally: &Tally, connections_max: usiz
     families.gauge("portcullis_connections_max", help, connections_max as f64)?;
     let help = "gRPC connections closed because nothing came in time";
     families.counter("portcullis_connections_silent", help, connections.silent.value())?;
+    let help =
+        "gRPC connections turned away, by reason: peer (user and group are not allowed), handshake (of TLS)";
+    let mut counters = families.counters("portcullis_connections_refused", help)?;
+    counters.value(&[("reason", "peer")], connections.foreign.value())?;
+    counters.value(&[("reason", "handshake")], connections.unproved.value())?;
+    let help = "gRPC connections asked to leave because they were old";
+    families.counter("portcullis_connections_aged", help, connections.aged.value())?;
     let help = "Attempts to accept a connection that failed, for want of descriptors for one";
     families.counter("portcullis_accept_errors", help, connections.accept_errors.value())
 }
@@ -79,7 +86,14 @@ fn certificate(families: &mut Families<'_>, tally: &Tally) -> Result<(), Error> 
     let help = "When the certificate of the gRPC listener ends, in seconds since 1970; 0 without one";
     families.gauge("portcullis_certificate_not_after_timestamp_seconds", help, not_after as f64)?;
     let help = "Certificates read again, by result; a refused one leaves the old one in place";
-    let mut counters = families.counters("portcullis_certificate_reloads", help)?;
-    counters.value(&[("result", "accepted")], certificate.reloaded.value())?;
-    counters.value(&[("result", "refused")], certificate.refused.value())
+    renewals(families, "portcullis_certificate_reloads", help, &certificate.renewals)?;
+    let help = "Files of tokens read again, by result; a refused one leaves the old tokens in place";
+    renewals(families, "portcullis_token_reloads", help, &tally.tokens)
+}
+
+fn renewals(families: &mut Families<'_>, name: &str, help: &str, renewals: &Renewals) -> Result<(), Error> {
+    let (accepted, refused) = renewals.counts();
+    let mut counters = families.counters(name, help)?;
+    counters.value(&[("result", "accepted")], accepted)?;
+    counters.value(&[("result", "refused")], refused)
 }

@@ -1,0 +1,135 @@
+//! Texts of PEM -> a configuration, or all that is wrong with them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::{Error as PemError, PemObject};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use super::certificate::{self, Facts};
+use super::{CERTIFICATE, CLIENT_CA, CLIENT_CRL, KEY};
+use crate::credentials::{CredentialFile, Reading};
+
+/// The only protocol that is spoken over it.
+const HTTP2: &[u8] = b"h2";
+
+/// A configuration and what its certificate says.
+pub(super) struct Built {
+    pub(super) config: ServerConfig,
+    pub(super) facts: Facts,
+}
+
+/// Builds a configuration that shares nothing with any other.
+///
+/// # Errors
+/// All that is wrong, not the first.
+pub(super) fn build(reading: &Reading) -> Result<Built, Vec<String>> {
+    let mut wrong = Vec::new();
+    let provider = Arc::new(ring::default_provider());
+    let own = own_certificate(reading, &mut wrong);
+    let key =
+        reading.text(KEY, &mut wrong).and_then(|(file, bytes)| match PrivateKeyDer::from_pem_slice(bytes) {
+            Ok(key) => Some((file, key)),
+            Err(error) => {
+                wrong.push(file.sentence(pem_sentence(&error, "private key")));
+                None
+            }
+        });
+    let callers = callers(reading, &provider, &mut wrong);
+    let (Some((chain, facts)), Some((file, key)), true) = (own, key, wrong.is_empty()) else {
+        return Err(wrong);
+    };
+    let sentence = |error: rustls::Error| vec![file.sentence(error)];
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(sentence)?;
+    let config = match callers {
+        Some(callers) => config.with_client_cert_verifier(callers),
+        None => config.with_no_client_auth(),
+    };
+    // It checks that the key is that of the certificate.
+    let mut config = config.with_single_cert(chain, key).map_err(sentence)?;
+    config.alpn_protocols = vec![HTTP2.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Built { config, facts })
+}
+
+fn own_certificate(
+    reading: &Reading,
+    wrong: &mut Vec<String>,
+) -> Option<(Vec<CertificateDer<'static>>, Facts)> {
+    let (file, bytes) = reading.text(CERTIFICATE, wrong)?;
+    let chain: Vec<CertificateDer<'static>> = all(file, bytes, "certificate", wrong)?;
+    let Some(facts) = chain.first().and_then(|own| certificate::facts(own)) else {
+        wrong.push(file.sentence("its first certificate cannot be read"));
+        return None;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if facts.not_after < i64::try_from(now).unwrap_or(i64::MAX) {
+        wrong.push(file.sentence(format!("the certificate has expired, at {}", facts.not_after_text)));
+        return None;
+    }
+    Some((chain, facts))
+}
+
+/// Who decides about the certificates of callers; none when they need none.
+fn callers(
+    reading: &Reading,
+    provider: &Arc<CryptoProvider>,
+    wrong: &mut Vec<String>,
+) -> Option<Arc<dyn ClientCertVerifier>> {
+    let (file, bytes) = reading.text(CLIENT_CA, wrong)?;
+    let authorities: Vec<CertificateDer<'static>> = all(file, bytes, "certificate", wrong)?;
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        if let Err(error) = roots.add(authority) {
+            wrong.push(file.sentence(error));
+        }
+    }
+    let revoked: Vec<CertificateRevocationListDer<'static>> = reading
+        .text(CLIENT_CRL, wrong)
+        .and_then(|(file, bytes)| all(file, bytes, "revocation list", wrong))
+        .unwrap_or_default();
+    if !wrong.is_empty() {
+        return None;
+    }
+    // With revocation lists, a certificate that none of them speaks for is refused.
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    match verifier.with_crls(revoked).build() {
+        Ok(verifier) => Some(verifier),
+        Err(error) => {
+            wrong.push(file.sentence(error));
+            None
+        }
+    }
+}
+
+/// Everything of a kind in a file; none, with a sentence, when there is nothing or it is broken.
+fn all<T: PemObject>(
+    file: &CredentialFile,
+    bytes: &[u8],
+    what: &str,
+    wrong: &mut Vec<String>,
+) -> Option<Vec<T>> {
+    let read = T::pem_slice_iter(bytes).collect::<Result<Vec<T>, _>>();
+    match read {
+        Ok(read) if read.is_empty() => wrong.push(file.sentence(format!("no {what} in PEM is in it"))),
+        Ok(read) => return Some(read),
+        Err(error) => wrong.push(file.sentence(pem_sentence(&error, what))),
+    }
+    None
+}
+
+/// A sentence without the text that is wrong: it may be a part of a key.
+fn pem_sentence(error: &PemError, what: &str) -> String {
+    match error {
+        PemError::NoItemsFound => format!("no {what} in PEM is in it"),
+        _ => format!("it is broken as PEM with a {what}"),
+    }
+}
