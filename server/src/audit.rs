@@ -170,7 +170,7 @@ impl Audit {
         let destination = file::Destination::new(target, options.rotation(), opener);
         let boot = uuid::Uuid::now_v7().to_string();
         let renderer =
-            Renderer::new(options.mask(), options.source_suffix.clone(), options.allow_one_in, boot);
+            Renderer::new(options.mask(), options.source_suffix.clone(), options.allow_one_in, &boot);
         let habits = Habits { probe: options.probe, ..Habits::new(sync, options.chain) };
         let mut writer = Writer::new(Arc::clone(&queue), destination, renderer, habits, Arc::clone(&counts));
         match writer.open() {

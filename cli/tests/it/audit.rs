@@ -13,7 +13,7 @@ use crate::program::{program, run, run_with_input, text};
 fn record(sequence: u64, user: &str, name: &str, decision: &str) -> String {
     let reason = if decision == "Allow" { "Allowed" } else { "ImplicitDeny" };
     format!(
-        r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/{user}"}},"eventTime":"2025-11-25T07:{sequence:02}:00Z","eventSource":"orders.amazonaws.com","eventName":"{name}","requestParameters":{{"resource":"arn:acme:orders:eu-1:111122223333:order/{sequence}"}},"requestID":"r{sequence}","eventType":"AwsApiCall","additionalEventData":{{"action":"orders:{name}","decision":"{decision}","reason":"{reason}","layer":"identity","bootId":"boot","sequence":{sequence}}}}}"#
+        r#"{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/{user}"}},"eventTime":"2025-11-25T07:{sequence:02}:00Z","eventSource":"orders.amazonaws.com","eventName":"{name}","resources":[{{"ARN":"arn:acme:orders:eu-1:111122223333:order/{sequence}"}}],"requestID":"r{sequence}","eventType":"AwsApiCall","additionalEventData":{{"decision":"{decision}","reason":"{reason}","layer":"identity","bootId":"boot","sequence":{sequence}}}}}"#
     )
 }
 

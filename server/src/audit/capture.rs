@@ -101,20 +101,25 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
         user_agent,
     } = *decided;
     out.push(Kind::Decision.byte());
-    out.push(effect_byte(decision.effect));
-    out.push(reason_byte(decision.reason));
-    out.push(layer_byte(decision.layer));
-    instant(out, Some(input.now));
-    text(out, revision, TEXT_BYTES_MAX);
-    number(out, generation);
+    out.extend_from_slice(&[
+        effect_byte(decision.effect),
+        reason_byte(decision.reason),
+        layer_byte(decision.layer),
+    ]);
+    out.extend_from_slice(&input.now.seconds().to_le_bytes());
+    out.extend_from_slice(&input.now.nanos().to_le_bytes());
+    out.extend_from_slice(&generation.to_le_bytes());
     // Nanoseconds and one; 0 is unknown.
-    number(
-        out,
-        latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)),
-    );
+    let latency =
+        latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).saturating_add(1));
+    out.extend_from_slice(&latency.to_le_bytes());
+    text(out, revision, TEXT_BYTES_MAX);
     text(out, request_id, TEXT_BYTES_MAX);
-    text(out, input.principal, TEXT_BYTES_MAX);
-    text(out, principal_id.unwrap_or_default(), TEXT_BYTES_MAX);
+    section(out, |out| {
+        text(out, input.principal, TEXT_BYTES_MAX);
+        text(out, principal_id.unwrap_or_default(), TEXT_BYTES_MAX);
+        session(out, input);
+    });
     text(out, input.action, TEXT_BYTES_MAX);
     text(out, input.resource, TEXT_BYTES_MAX);
     text(out, input.resource_account.unwrap_or_default(), TEXT_BYTES_MAX);
@@ -122,9 +127,19 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
     text(out, user_agent, VALUE_BYTES_MAX);
     write_peer(out, peer);
     context(out, input.context);
-    session(out, input);
     statements(out, decision);
     texts(out, decision.missing_context_keys.iter().copied(), decision.missing_context_keys.len());
+}
+
+/// What `write` writes, after its length.
+fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out);
+    let length = (out.len() - start - 4) as u32;
+    if let Some(place) = out.get_mut(start..start + 4) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
 }
 
 fn write_peer(out: &mut Vec<u8>, peer: Peer<'_>) {
@@ -231,12 +246,18 @@ fn texts<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = &'a str>, count: us
 }
 
 /// A text, cut at a character when it is longer than `bytes_max`.
+#[inline]
 pub(super) fn text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
     if text.len() <= bytes_max {
         number(out, (text.len() as u64) << 1);
         out.extend_from_slice(text.as_bytes());
-        return;
+    } else {
+        cut_text(out, text, bytes_max);
     }
+}
+
+#[cold]
+fn cut_text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
     let mut end = bytes_max;
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -247,7 +268,11 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
 }
 
 /// Seven bits a byte, low bits first.
+#[inline]
 pub(super) fn number(out: &mut Vec<u8>, mut value: u64) {
+    if value < 0x80 {
+        return out.push(value as u8);
+    }
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -308,9 +333,17 @@ fn layer_byte(layer: Layer) -> u8 {
 /// A text out of the queue, perhaps cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut<'b> {
-    pub(super) text: &'b str,
+    /// UTF-8.
+    pub(super) text: &'b [u8],
     /// Bytes that were left out.
     pub(super) missing: u64,
+}
+
+impl<'b> Cut<'b> {
+    /// The text as such, for whoever has to look into it.
+    pub(super) fn as_str(&self) -> &'b str {
+        std::str::from_utf8(self.text).unwrap_or_default()
+    }
 }
 
 /// A context value out of the queue.
@@ -398,16 +431,35 @@ impl<'b> Reader<'b> {
         if self.byte()? == 0 {
             return Some(None);
         }
+        self.time().map(Some)
+    }
+
+    /// A whole second and a part of it.
+    pub(super) fn time(&mut self) -> Option<Instant> {
         let seconds = i64::from_le_bytes(self.array()?);
-        let nanos = u32::from_le_bytes(self.array()?);
-        Some(Some(Instant::new(seconds, nanos)))
+        Some(Instant::new(seconds, u32::from_le_bytes(self.array()?)))
+    }
+
+    pub(super) fn wide(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// What was written as one section, unread.
+    pub(super) fn section(&mut self) -> Option<&'b [u8]> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.bytes(usize::try_from(length).ok()?)
+    }
+
+    /// All that is left, unread.
+    pub(super) fn rest(&self) -> &'b [u8] {
+        self.bytes
     }
 
     pub(super) fn text(&mut self) -> Option<Cut<'b>> {
         let head = self.number()?;
         let missing = if head & 1 == 1 { self.number()? } else { 0 };
         let bytes = self.bytes(usize::try_from(head >> 1).ok()?)?;
-        Some(Cut { text: std::str::from_utf8(bytes).ok()?, missing })
+        Some(Cut { text: bytes, missing })
     }
 
     pub(super) fn count(&mut self) -> Option<Count> {
@@ -420,7 +472,7 @@ impl<'b> Reader<'b> {
             4 => Peer::Ip(IpAddr::from(self.array::<4>()?)),
             6 => Peer::Ip(IpAddr::from(self.array::<16>()?)),
             1 => Peer::Unix { uid: self.small()?, gid: self.small()? },
-            2 => Peer::Named(self.text()?.text),
+            2 => Peer::Named(self.text()?.as_str()),
             _ => return None,
         })
     }

@@ -4,7 +4,6 @@
 
 use portcullis_engine::Instant;
 
-use super::capture::Cut;
 use super::escape::{escape, string};
 
 /// What a record says about the principal's session.
@@ -95,13 +94,13 @@ pub(super) fn render(
     out: &mut Vec<u8>,
     principal: &str,
     who: Who<'_>,
-    id: Cut<'_>,
+    id: &str,
     session: Option<&SessionFacts<'_>>,
 ) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(who.kind().as_bytes());
     out.push(b'"');
-    principal_id(out, who, id.text);
+    principal_id(out, who, id);
     match who {
         Who::Service => member(out, b",\"invokedBy\":", principal),
         Who::Anonymous => {
@@ -126,16 +125,16 @@ fn principal_id(out: &mut Vec<u8>, who: Who<'_>, id: &str) {
     match who {
         Who::RoleSession { session, .. } if !id.is_empty() => {
             out.extend_from_slice(b",\"principalId\":\"");
-            escape(out, id);
+            escape(out, id.as_bytes());
             out.push(b':');
-            escape(out, session);
+            escape(out, session.as_bytes());
             out.push(b'"');
         }
         Who::Federated { account, name } => {
             out.extend_from_slice(b",\"principalId\":\"");
-            escape(out, account);
+            escape(out, account.as_bytes());
             out.push(b':');
-            escape(out, name);
+            escape(out, name.as_bytes());
             out.push(b'"');
         }
         Who::Root { account } => member(out, b",\"principalId\":", account),
@@ -154,11 +153,11 @@ fn session_context(out: &mut Vec<u8>, who: Who<'_>, session: Option<&SessionFact
     out.extend_from_slice(b",\"sessionContext\":{");
     if let Who::RoleSession { partition, account, role, .. } = who {
         out.extend_from_slice(b"\"sessionIssuer\":{\"type\":\"Role\",\"arn\":\"arn:");
-        escape(out, partition);
+        escape(out, partition.as_bytes());
         out.extend_from_slice(b":iam::");
-        escape(out, account);
+        escape(out, account.as_bytes());
         out.extend_from_slice(b":role/");
-        escape(out, role);
+        escape(out, role.as_bytes());
         out.push(b'"');
         member(out, b",\"accountId\":", account);
         member(out, b",\"userName\":", role);
@@ -190,5 +189,5 @@ fn session_context(out: &mut Vec<u8>, who: Who<'_>, session: Option<&SessionFact
 /// Appends a member: its name with comma and colon as given, then the text in quotes.
 pub(super) fn member(out: &mut Vec<u8>, name: &[u8], text: &str) {
     out.extend_from_slice(name);
-    string(out, text);
+    string(out, text.as_bytes());
 }

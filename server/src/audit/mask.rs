@@ -5,8 +5,12 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
+use super::capture::Cut;
+
 /// What stands for a hidden value.
-pub(super) const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+pub(super) const HIDDEN: &[u8] = b"HIDDEN_DUE_TO_SECURITY_REASONS";
 /// Keys whose verdict is remembered.
 const REMEMBERED_MAX: usize = 1_024;
 /// A key that contains one of these, in any case and with `-`, `_` and `.` left out, names a secret.
@@ -29,7 +33,7 @@ const SECRET_NAMES: [&str; 16] = [
     "pincode",
 ];
 /// A value that begins like this is a secret wherever it stands.
-const SECRET_BEGINNINGS: [&str; 4] = ["-----BEGIN", "Bearer ", "Basic ", "eyJ"];
+const SECRET_BEGINNINGS: [&[u8]; 4] = [b"-----BEGIN", b"Bearer ", b"Basic ", b"eyJ"];
 
 /// What happens to a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,24 +50,24 @@ pub(super) struct Mask {
     shown: Vec<String>,
     /// Patterns in lower case of further keys that are hidden.
     hidden: Vec<String>,
-    verdicts: HashMap<String, Verdict>,
+    verdicts: HashMap<Box<[u8]>, Verdict, RandomState>,
 }
 
 impl Mask {
     /// From comma-separated patterns, `*` for any run of characters.
     pub(super) fn new(shown: &str, hidden: &str) -> Self {
-        Self { shown: patterns(shown), hidden: patterns(hidden), verdicts: HashMap::new() }
+        Self { shown: patterns(shown), hidden: patterns(hidden), verdicts: HashMap::default() }
     }
 
-    pub(super) fn verdict(&mut self, key: &str) -> Verdict {
-        if let Some(verdict) = self.verdicts.get(key) {
+    pub(super) fn verdict(&mut self, key: Cut<'_>) -> Verdict {
+        if let Some(verdict) = self.verdicts.get(key.text) {
             return *verdict;
         }
-        let verdict = self.judge(&key.to_lowercase());
+        let verdict = self.judge(&key.as_str().to_lowercase());
         if self.verdicts.len() >= REMEMBERED_MAX {
             self.verdicts.clear();
         }
-        self.verdicts.insert(key.to_owned(), verdict);
+        self.verdicts.insert(key.text.into(), verdict);
         verdict
     }
 
@@ -81,7 +85,7 @@ impl Mask {
 }
 
 /// Whether the form of a value says that it is a secret.
-pub(super) fn is_secret_value(value: &str) -> bool {
+pub(super) fn is_secret_value(value: &[u8]) -> bool {
     SECRET_BEGINNINGS.iter().any(|beginning| value.starts_with(beginning))
 }
 
@@ -113,6 +117,10 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn verdict(mask: &mut Mask, key: &str) -> Verdict {
+        mask.verdict(Cut { text: key.as_bytes(), missing: 0 })
+    }
+
     #[test]
     fn stars_match_any_run() {
         for (pattern, text, expected) in [
@@ -137,31 +145,31 @@ mod tests {
         for key in
             ["app:Password", "db.pass-phrase", "x-api-key", "API_KEY", "app:clientSecret", "set-cookie"]
         {
-            assert_eq!(mask.verdict(key), Verdict::Hide, "{key}");
+            assert_eq!(verdict(&mut mask, key), Verdict::Hide, "{key}");
         }
-        assert_eq!(mask.verdict("APP:PIN"), Verdict::Hide);
-        assert_eq!(mask.verdict("corp:anything"), Verdict::Hide);
+        assert_eq!(verdict(&mut mask, "APP:PIN"), Verdict::Hide);
+        assert_eq!(verdict(&mut mask, "corp:anything"), Verdict::Hide);
         for key in ["aws:SourceIp", "aws:MultiFactorAuthPresent", "s3:prefix", "app:pinned", "kms:ViaService"]
         {
-            assert_eq!(mask.verdict(key), Verdict::Show, "{key}");
+            assert_eq!(verdict(&mut mask, key), Verdict::Show, "{key}");
         }
     }
 
     #[test]
     fn keys_that_are_not_chosen_are_left_out() {
         let mut mask = Mask::new("aws:*, s3:prefix", "");
-        assert_eq!(mask.verdict("aws:SourceIp"), Verdict::Show);
-        assert_eq!(mask.verdict("S3:Prefix"), Verdict::Show);
-        assert_eq!(mask.verdict("app:x"), Verdict::LeaveOut);
-        assert_eq!(Mask::new("", "").verdict("aws:SourceIp"), Verdict::LeaveOut);
+        assert_eq!(verdict(&mut mask, "aws:SourceIp"), Verdict::Show);
+        assert_eq!(verdict(&mut mask, "S3:Prefix"), Verdict::Show);
+        assert_eq!(verdict(&mut mask, "app:x"), Verdict::LeaveOut);
+        assert_eq!(verdict(&mut Mask::new("", ""), "aws:SourceIp"), Verdict::LeaveOut);
     }
 
     #[test]
     fn forgetting_changes_no_verdict() {
         let mut mask = Mask::new("*", "");
         for number in 0..3 * REMEMBERED_MAX {
-            assert_eq!(mask.verdict(&format!("secret{number}")), Verdict::Hide);
-            assert_eq!(mask.verdict(&format!("plain{number}")), Verdict::Show);
+            assert_eq!(verdict(&mut mask, &format!("secret{number}")), Verdict::Hide);
+            assert_eq!(verdict(&mut mask, &format!("plain{number}")), Verdict::Show);
         }
         assert!(mask.verdicts.len() <= REMEMBERED_MAX);
     }
@@ -169,8 +177,8 @@ mod tests {
     #[test]
     fn values_that_look_like_secrets() {
         for value in ["-----BEGIN PRIVATE KEY-----", "Bearer abc", "eyJhbGciOiJIUzI1NiJ9.e30.x"] {
-            assert!(is_secret_value(value), "{value}");
+            assert!(is_secret_value(value.as_bytes()), "{value}");
         }
-        assert!(!is_secret_value("10.0.0.1"));
+        assert!(!is_secret_value(b"10.0.0.1"));
     }
 }

@@ -5,37 +5,59 @@
 //!
 //! Invariant (ONE-LINE): one entry is one line, and every text in it went through `escape`.
 
+mod fragments;
+mod service;
+mod values;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 
 use portcullis_engine::{Effect, Instant, Reason};
 
+use self::fragments::{Fragment, Fragments};
+use self::values::{cut_text, shown_text, text_list};
 use super::capture::{Cut, Kind, Peer, Reader, Taken};
-use super::escape::{escape, hex, number, string};
+use super::escape::{escape, hex, hex_digits, number, string};
 use super::identity::{self, SessionFacts, Who, member};
-use super::mask::{HIDDEN, Mask, Verdict, is_secret_value};
+use super::mask::{Mask, Verdict};
 use super::read_only::is_read_only;
-
-mod service;
 
 /// The hash before the first record of a chain.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
+/// Pieces that are kept of each kind.
+const FRAGMENTS: usize = 512;
 
 /// What shapes every record.
 #[derive(Debug)]
 pub(super) struct Renderer {
-    pub(super) mask: Mask,
+    mask: Mask,
     /// Follows the vendor of an action in `eventSource`.
-    pub(super) source_suffix: String,
+    source_suffix: String,
     /// One allow in this many is recorded; said in the record when it is not 1.
-    pub(super) allow_one_in: u64,
-    /// Names this process in every record.
-    pub(super) boot: String,
+    allow_one_in: u64,
+    /// The member that names this process in every record.
+    boot: Vec<u8>,
     /// The hash of the line before, when records are chained.
     pub(super) previous: Option<[u8; 32]>,
     clock: Clock,
     ids: Ids,
+    /// By principal and session: [`IDENTITY`], [`SESSION`], [`ACCOUNT`].
+    who: Fragments,
+    /// By action: [`SOURCE`], [`READ_ONLY`], [`ACTION`].
+    what: Fragments,
+    /// By determining statements and missing keys.
+    why: Fragments,
 }
+
+const IDENTITY: usize = 0;
+const SESSION: usize = 1;
+const ACCOUNT: usize = 2;
+
+const SOURCE: usize = 0;
+const READ_ONLY: usize = 1;
+const ACTION: usize = 2;
+
+const STATEMENTS: usize = 0;
 
 /// The last second that was formatted.
 #[derive(Debug, Default)]
@@ -45,12 +67,12 @@ struct Clock {
 }
 
 impl Clock {
-    fn text(&mut self, instant: Instant) -> &str {
+    fn text(&mut self, instant: Instant) -> &[u8] {
         if self.second != Some(instant.seconds()) {
             self.second = Some(instant.seconds());
             self.text = instant.to_string();
         }
-        &self.text
+        self.text.as_bytes()
     }
 }
 
@@ -65,17 +87,12 @@ impl Ids {
         let millis = at.seconds().wrapping_mul(1_000).wrapping_add(i64::from(at.nanos() / 1_000_000)) as u64;
         let low = mix(self.seed ^ sequence);
         let high = (millis << 16) | 0x7000 | (mix(low ^ self.seed) & 0x0fff);
-        let low = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
-        let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        let mut rest = bytes.as_slice();
-        for (at, length) in [4, 2, 2, 2, 6].into_iter().enumerate() {
-            if at > 0 {
-                out.push(b'-');
-            }
-            let (part, after) = rest.split_at_checked(length).unwrap_or_default();
-            hex(out, part);
-            rest = after;
-        }
+        let [a, b, c, d, e, f, g, h, rest @ ..] = hex_digits(high);
+        let [i, j, k, l, m, n, o, p] = rest;
+        out.extend_from_slice(&[a, b, c, d, e, f, g, h, b'-', i, j, k, l, b'-', m, n, o, p, b'-']);
+        let [a, b, c, d, rest @ ..] = hex_digits((low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000);
+        out.extend_from_slice(&[a, b, c, d, b'-']);
+        out.extend_from_slice(&rest);
     }
 }
 
@@ -87,83 +104,55 @@ pub(super) fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Everything of a decision's entry that is needed out of its order.
-struct Head<'b> {
+/// A decision's entry, read.
+struct Entry<'b> {
     effect: Effect,
     reason: Reason,
     layer: &'static str,
     now: Instant,
-    revision: Cut<'b>,
     generation: u64,
     latency_ns: Option<u64>,
+    revision: Cut<'b>,
     request_id: Cut<'b>,
-    principal: Cut<'b>,
-    principal_id: Cut<'b>,
+    who: &'b [u8],
     action: Cut<'b>,
     resource: Cut<'b>,
     resource_account: Cut<'b>,
     message: Cut<'b>,
     user_agent: Cut<'b>,
     peer: Peer<'b>,
-}
-
-impl<'b> Head<'b> {
-    fn read(reader: &mut Reader<'b>) -> Option<Self> {
-        Some(Self {
-            effect: reader.effect()?,
-            reason: reader.reason()?,
-            layer: reader.layer()?.as_str(),
-            now: reader.instant()??,
-            revision: reader.text()?,
-            generation: reader.number()?,
-            latency_ns: reader.number()?.checked_sub(1),
-            request_id: reader.text()?,
-            principal: reader.text()?,
-            principal_id: reader.text()?,
-            action: reader.text()?,
-            resource: reader.text()?,
-            resource_account: reader.text()?,
-            message: reader.text()?,
-            user_agent: reader.text()?,
-            peer: reader.peer()?,
-        })
-    }
+    /// The context's entries, and how many.
+    context: Reader<'b>,
+    entries: u64,
+    known: Known<'b>,
+    why: &'b [u8],
 }
 
 /// Context values that have a place of their own in a record.
 #[derive(Default)]
 struct Known<'b> {
-    source_ip: &'b str,
-    user_agent: &'b str,
-    region: &'b str,
-}
-
-/// What follows the head.
-struct Tail<'b> {
-    context: Reader<'b>,
-    entries: u64,
-    known: Known<'b>,
-    session: Option<Session<'b>>,
-    statements: Reader<'b>,
-}
-
-struct Session<'b> {
-    facts: SessionFacts<'b>,
-    inline_policies: bool,
-    policies_and_tags: Reader<'b>,
+    source_ip: &'b [u8],
+    user_agent: &'b [u8],
+    region: &'b [u8],
 }
 
 impl Renderer {
-    pub(super) fn new(mask: Mask, source_suffix: String, allow_one_in: u64, boot: String) -> Self {
+    pub(super) fn new(mask: Mask, source_suffix: String, allow_one_in: u64, boot: &str) -> Self {
+        let mut named = Vec::new();
+        member(&mut named, b",\"bootId\":", boot);
+        named.extend_from_slice(b",\"sequence\":");
         Self {
             mask,
             source_suffix,
             allow_one_in,
-            boot,
+            boot: named,
             previous: None,
             clock: Clock::default(),
             // Keyed by the operating system's randomness.
             ids: Ids { seed: RandomState::new().hash_one(0_u8) },
+            who: Fragments::new(FRAGMENTS),
+            what: Fragments::new(FRAGMENTS),
+            why: Fragments::new(FRAGMENTS),
         }
     }
 
@@ -187,25 +176,35 @@ impl Renderer {
         Some(())
     }
 
-    fn decision(&mut self, out: &mut Vec<u8>, sequence: u64, mut reader: Reader<'_>) -> Option<()> {
-        let head = Head::read(&mut reader)?;
-        let tail = Tail::read(&mut reader)?;
-        let who = Who::of(head.principal.text);
-        let session = tail.session.as_ref().map(|session| &session.facts);
+    fn decision(&mut self, out: &mut Vec<u8>, sequence: u64, reader: Reader<'_>) -> Option<()> {
+        let entry = Entry::read(reader)?;
+        let Self { mask, source_suffix, who, what, why, clock, ids, allow_one_in, .. } = self;
+        let who = who.of(entry.who, |fragment| render_who(fragment, entry.who, mask))?;
+        let what =
+            what.of(entry.action.text, |fragment| render_what(fragment, entry.action, source_suffix))?;
+        let why = why.of(entry.why, |fragment| render_why(fragment, entry.why))?;
+        let mut truncated = who.truncated | why.truncated | (entry.message.missing > 0);
+
         out.extend_from_slice(b"{\"eventVersion\":\"1.11\",\"userIdentity\":");
-        identity::render(out, head.principal.text, who, head.principal_id, session);
-        self.what(out, &head, &tail.known);
-        if head.effect == Effect::Deny {
+        out.extend_from_slice(who.text(IDENTITY));
+        out.extend_from_slice(b",\"eventTime\":\"");
+        out.extend_from_slice(clock.text(entry.now));
+        out.extend_from_slice(what.text(SOURCE));
+        let [region, of_arn] = entry.region_and_account();
+        entry.origin(out, region);
+        if entry.effect == Effect::Deny {
             out.extend_from_slice(b",\"errorCode\":\"AccessDenied\",\"errorMessage\":\"");
-            let cut = cut_text(out, head.message);
-            debug_assert!(!cut || head.message.missing > 0);
+            cut_text(out, entry.message);
             out.push(b'"');
         }
-        let mut truncated =
-            head.message.missing > 0 || head.resource.missing > 0 || head.principal.missing > 0;
-        truncated |= self.parameters(out, &head, &tail)?;
-        self.trailer(out, &head, who, sequence);
-        truncated |= self.additional(out, &head, tail.statements)?;
+        truncated |= entry.parameters(out, mask, who.text(SESSION))?;
+        out.extend_from_slice(b",\"requestID\":");
+        string(out, entry.request_id.text);
+        out.extend_from_slice(b",\"eventID\":\"");
+        ids.render(out, entry.now, sequence);
+        out.extend_from_slice(what.text(READ_ONLY));
+        truncated |= entry.resources(out, [entry.resource_account.text, of_arn, who.text(ACCOUNT)]);
+        entry.additional(out, what.text(ACTION), why.text(STATEMENTS), *allow_one_in);
         if truncated {
             out.extend_from_slice(b",\"truncated\":true");
         }
@@ -214,61 +213,108 @@ impl Renderer {
         Some(())
     }
 
-    /// When, what and from where.
-    fn what(&mut self, out: &mut Vec<u8>, head: &Head<'_>, known: &Known<'_>) {
-        let (vendor, name) = head.action.text.split_once(':').unwrap_or(("", head.action.text));
-        out.extend_from_slice(b",\"eventTime\":\"");
-        out.extend_from_slice(self.clock.text(head.now).as_bytes());
-        out.extend_from_slice(b"\",\"eventSource\":\"");
-        escape(out, vendor);
-        escape(out, &self.source_suffix);
-        member(out, b"\",\"eventName\":", name);
-        let of_arn = if head.resource.text.starts_with("arn:") {
-            head.resource.text.split(':').nth(3).unwrap_or_default()
-        } else {
-            ""
-        };
-        let region = if of_arn.is_empty() { known.region } else { of_arn };
-        if !region.is_empty() {
-            member(out, b",\"awsRegion\":", region);
-        }
-        if !known.source_ip.is_empty() {
-            member(out, b",\"sourceIPAddress\":", known.source_ip);
-        } else if matches!(Who::of(head.principal.text), Who::Service) {
-            member(out, b",\"sourceIPAddress\":", head.principal.text);
-        } else {
-            out.extend_from_slice(b",\"sourceIPAddress\":\"");
-            peer_text(out, head.peer);
+    /// What makes loss visible; the last members of `additionalEventData`.
+    fn numbering(&mut self, out: &mut Vec<u8>, sequence: u64) {
+        out.extend_from_slice(&self.boot);
+        number(out, sequence);
+        if let Some(previous) = &self.previous {
+            out.extend_from_slice(b",\"previousHash\":\"");
+            hex(out, previous);
             out.push(b'"');
         }
-        let user_agent = if known.user_agent.is_empty() { head.user_agent.text } else { known.user_agent };
+    }
+}
+
+impl<'b> Entry<'b> {
+    fn read(mut reader: Reader<'b>) -> Option<Self> {
+        let reader = &mut reader;
+        let (effect, reason, layer) = (reader.effect()?, reader.reason()?, reader.layer()?.as_str());
+        let now = reader.time()?;
+        let (generation, latency_ns) = (reader.wide()?, reader.wide()?.checked_sub(1));
+        let (revision, request_id, who) = (reader.text()?, reader.text()?, reader.section()?);
+        let (action, resource, resource_account) = (reader.text()?, reader.text()?, reader.text()?);
+        let (message, user_agent, peer) = (reader.text()?, reader.text()?, reader.peer()?);
+        let entries = reader.number()?;
+        let context = *reader;
+        let known = Known::read(reader, entries)?;
+        Some(Self {
+            effect,
+            reason,
+            layer,
+            now,
+            generation,
+            latency_ns,
+            revision,
+            request_id,
+            who,
+            action,
+            resource,
+            resource_account,
+            message,
+            user_agent,
+            peer,
+            context,
+            entries,
+            known,
+            why: reader.rest(),
+        })
+    }
+
+    /// The region and the account of the resource's ARN; empty where it has none.
+    fn region_and_account(&self) -> [&'b [u8]; 2] {
+        let text = self.resource.text;
+        let mut colons = memchr::memchr_iter(b':', text).skip(2);
+        let (Some(a), Some(b), Some(c)) = (colons.next(), colons.next(), colons.next()) else {
+            return [b""; 2];
+        };
+        let between = |from: usize, to| text.get(from + 1..to).unwrap_or_default();
+        [between(a, b), between(b, c)]
+    }
+
+    /// From where it was asked.
+    fn origin(&self, out: &mut Vec<u8>, region: &[u8]) {
+        let Known { source_ip, user_agent, region: of_context } = self.known;
+        let region = if region.is_empty() { of_context } else { region };
+        if !region.is_empty() {
+            out.extend_from_slice(b",\"awsRegion\":");
+            string(out, region);
+        }
+        out.extend_from_slice(b",\"sourceIPAddress\":\"");
+        if source_ip.is_empty() {
+            peer_text(out, self.peer);
+        } else {
+            escape(out, source_ip);
+        }
+        out.push(b'"');
+        let user_agent = if user_agent.is_empty() { self.user_agent.text } else { user_agent };
         if !user_agent.is_empty() {
-            member(out, b",\"userAgent\":", user_agent);
+            out.extend_from_slice(b",\"userAgent\":");
+            string(out, user_agent);
         }
     }
 
     /// `requestParameters`; whether something in it was cut.
-    fn parameters(&mut self, out: &mut Vec<u8>, head: &Head<'_>, tail: &Tail<'_>) -> Option<bool> {
-        out.extend_from_slice(b",\"requestParameters\":{\"resource\":\"");
-        let mut truncated = cut_text(out, head.resource);
-        out.push(b'"');
-        if !head.resource_account.text.is_empty() {
-            member(out, b",\"resourceAccount\":", head.resource_account.text);
+    fn parameters(&self, out: &mut Vec<u8>, mask: &mut Mask, session: &[u8]) -> Option<bool> {
+        out.extend_from_slice(b",\"requestParameters\":{\"context\":{");
+        let truncated = self.context(out, mask)?;
+        if self.resource.text == b"*" {
+            out.extend_from_slice(b",\"resource\":\"*\"");
         }
-        truncated |= self.context(out, tail)?;
-        if let Some(session) = &tail.session {
-            truncated |= self.session(out, session)?;
+        if !self.resource_account.text.is_empty() {
+            out.extend_from_slice(b",\"resourceAccount\":");
+            string(out, self.resource_account.text);
         }
+        out.extend_from_slice(session);
         out.push(b'}');
         Some(truncated)
     }
 
-    fn context(&mut self, out: &mut Vec<u8>, tail: &Tail<'_>) -> Option<bool> {
-        let mut reader = tail.context;
+    /// The members of `context` and its end.
+    fn context(&self, out: &mut Vec<u8>, mask: &mut Mask) -> Option<bool> {
+        let mut reader = self.context;
         let (mut truncated, mut left_out) = (false, 0);
-        out.extend_from_slice(b",\"context\":{");
         let begin = out.len();
-        for _ in 0..tail.entries {
+        for _ in 0..self.entries {
             let (key, value) = match reader.context_entry()? {
                 Ok(entry) => entry,
                 Err(beyond) => {
@@ -276,16 +322,18 @@ impl Renderer {
                     break;
                 }
             };
-            let verdict = self.mask.verdict(key.text);
+            let verdict = mask.verdict(key);
             let before = out.len();
             if before > begin {
                 out.push(b',');
             }
             string(out, key.text);
             out.push(b':');
-            truncated |= context_value(out, verdict, value, &mut reader)?;
+            let cut = values::context_value(out, verdict == Verdict::Hide, value, &mut reader)?;
             if verdict == Verdict::LeaveOut {
                 out.truncate(before);
+            } else {
+                truncated |= cut;
             }
         }
         out.push(b'}');
@@ -296,12 +344,112 @@ impl Renderer {
         Some(truncated || left_out > 0)
     }
 
-    fn session(&mut self, out: &mut Vec<u8>, session: &Session<'_>) -> Option<bool> {
-        let mut reader = session.policies_and_tags;
+    /// The resource, and the account that the record is for: the first that is known.
+    fn resources(&self, out: &mut Vec<u8>, accounts: [&[u8]; 3]) -> bool {
+        let account = accounts.into_iter().find(|account| !account.is_empty());
+        let mut truncated = false;
+        if self.resource.text != b"*" {
+            out.extend_from_slice(b",\"resources\":[{\"ARN\":\"");
+            truncated = cut_text(out, self.resource);
+            out.push(b'"');
+            if let Some(account) = account {
+                out.extend_from_slice(b",\"accountId\":");
+                string(out, account);
+            }
+            out.extend_from_slice(b"}]");
+        }
+        out.extend_from_slice(b",\"eventType\":\"AwsApiCall\"");
+        if let Some(account) = account {
+            out.extend_from_slice(b",\"recipientAccountId\":");
+            string(out, account);
+        }
+        truncated
+    }
+
+    /// `additionalEventData`, left open.
+    fn additional(&self, out: &mut Vec<u8>, action: &[u8], statements: &[u8], allow_one_in: u64) {
+        out.extend_from_slice(b",\"additionalEventData\":{");
+        out.extend_from_slice(action);
+        out.extend_from_slice(match self.effect {
+            Effect::Allow => b"\"decision\":\"Allow\",\"reason\":\"".as_slice(),
+            Effect::Deny => b"\"decision\":\"Deny\",\"reason\":\"",
+        });
+        out.extend_from_slice(self.reason.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"layer\":\"");
+        out.extend_from_slice(self.layer.as_bytes());
+        out.extend_from_slice(statements);
+        out.extend_from_slice(b",\"revision\":");
+        string(out, self.revision.text);
+        out.extend_from_slice(b",\"generation\":");
+        number(out, self.generation);
+        if let Some(nanos) = self.latency_ns {
+            out.extend_from_slice(b",\"latencyNs\":");
+            number(out, nanos);
+        }
+        if self.effect == Effect::Allow && allow_one_in > 1 {
+            out.extend_from_slice(b",\"allowOneIn\":");
+            number(out, allow_one_in);
+        }
+        out.extend_from_slice(b",\"peer\":\"");
+        peer_text(out, self.peer);
+        out.extend_from_slice(b"\",\"timeMicros\":");
+        number(out, micros(self.now));
+    }
+}
+
+impl<'b> Known<'b> {
+    /// Goes through the context once.
+    fn read(reader: &mut Reader<'b>, entries: u64) -> Option<Self> {
+        let mut known = Self::default();
+        for _ in 0..entries {
+            match reader.context_entry()? {
+                Ok((key, Taken::Text(value))) => known.note(key.text, value.text),
+                Ok((_, Taken::Bool(_))) => {}
+                Ok((_, Taken::List(count))) => (0..count.kept).try_for_each(|_| reader.text().map(drop))?,
+                Err(_) => break,
+            }
+        }
+        Some(known)
+    }
+
+    fn note(&mut self, key: &[u8], value: &'b [u8]) {
+        let place = match key.len() {
+            12 if key.eq_ignore_ascii_case(b"aws:SourceIp") => &mut self.source_ip,
+            13 if key.eq_ignore_ascii_case(b"aws:UserAgent") => &mut self.user_agent,
+            19 if key.eq_ignore_ascii_case(b"aws:RequestedRegion") => &mut self.region,
+            _ => return,
+        };
+        *place = value;
+    }
+}
+
+fn render_who(fragment: &mut Fragment, section: &[u8], mask: &mut Mask) -> Option<()> {
+    let mut reader = Reader::new(section);
+    let (principal, id) = (reader.text()?, reader.text()?);
+    let who = Who::of(principal.as_str());
+    let mut truncated = principal.missing > 0;
+    let session = if reader.byte()? == 1 {
+        let inline_policies = reader.byte()? == 1;
+        let facts = SessionFacts {
+            issued_at: reader.instant()?,
+            with_mfa: reader.instant()?.is_some(),
+            source_identity: reader.text()?.as_str(),
+            federated_provider: reader.text()?.as_str(),
+            issuer: reader.text()?.as_str(),
+        };
+        Some((facts, inline_policies))
+    } else {
+        None
+    };
+    let facts = session.as_ref().map(|(facts, _)| facts);
+    identity::render(fragment.out(), principal.as_str(), who, id.as_str(), facts);
+    fragment.end(IDENTITY);
+    if let Some((_, inline_policies)) = session {
+        let out = fragment.out();
         out.extend_from_slice(b",\"session\":{\"inlinePolicies\":");
-        out.extend_from_slice(if session.inline_policies { b"true" } else { b"false" });
+        out.extend_from_slice(if inline_policies { b"true" } else { b"false" });
         out.extend_from_slice(b",\"policyArns\":");
-        let mut truncated = text_list(out, false, &mut reader)?;
+        truncated |= text_list(out, false, &mut reader)?;
         out.extend_from_slice(b",\"tags\":{");
         for at in 0..reader.number()? {
             let (key, value) = (reader.text()?, reader.text()?);
@@ -310,232 +458,59 @@ impl Renderer {
             }
             string(out, key.text);
             out.push(b':');
-            truncated |= shown_text(out, self.mask.verdict(key.text) == Verdict::Hide, value);
+            truncated |= shown_text(out, mask.verdict(key) == Verdict::Hide, value);
         }
         out.extend_from_slice(b"}}");
-        Some(truncated)
     }
-
-    /// Ids, resources and accounts.
-    fn trailer(&mut self, out: &mut Vec<u8>, head: &Head<'_>, who: Who<'_>, sequence: u64) {
-        member(out, b",\"requestID\":", head.request_id.text);
-        out.extend_from_slice(b",\"eventID\":\"");
-        self.ids.render(out, head.now, sequence);
-        out.extend_from_slice(b"\",\"readOnly\":");
-        let name = head.action.text.split_once(':').map_or(head.action.text, |(_, name)| name);
-        out.extend_from_slice(if is_read_only(name) { b"true" } else { b"false" });
-        let of_arn = head.resource.text.split(':').nth(4).unwrap_or_default();
-        let owner = [head.resource_account.text, of_arn, who.account()];
-        let owner = owner.into_iter().find(|account| !account.is_empty()).unwrap_or_default();
-        if head.resource.text != "*" {
-            member(out, b",\"resources\":[{\"ARN\":", head.resource.text);
-            if !owner.is_empty() {
-                member(out, b",\"accountId\":", owner);
-            }
-            out.extend_from_slice(b"}]");
-        }
-        out.extend_from_slice(b",\"eventType\":\"AwsApiCall\"");
-        if !owner.is_empty() {
-            member(out, b",\"recipientAccountId\":", owner);
-        }
-    }
-
-    /// `additionalEventData`, left open.
-    fn additional(&mut self, out: &mut Vec<u8>, head: &Head<'_>, mut reader: Reader<'_>) -> Option<bool> {
-        member(out, b",\"additionalEventData\":{\"action\":", head.action.text);
-        out.extend_from_slice(match head.effect {
-            Effect::Allow => b",\"decision\":\"Allow\",\"reason\":\"".as_slice(),
-            Effect::Deny => b",\"decision\":\"Deny\",\"reason\":\"",
-        });
-        out.extend_from_slice(head.reason.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"layer\":\"");
-        out.extend_from_slice(head.layer.as_bytes());
-        out.extend_from_slice(b"\",\"determiningStatements\":[");
-        let count = reader.count()?;
-        for at in 0..count.kept {
-            if at > 0 {
-                out.push(b',');
-            }
-            statement(out, &mut reader)?;
-        }
-        out.push(b']');
-        let mut truncated = count.kept < count.all;
-        out.extend_from_slice(b",\"missingContextKeys\":");
-        truncated |= text_list(out, false, &mut reader)?;
-        member(out, b",\"revision\":", head.revision.text);
-        out.extend_from_slice(b",\"generation\":");
-        number(out, head.generation);
-        if let Some(nanos) = head.latency_ns {
-            out.extend_from_slice(b",\"latencyNs\":");
-            number(out, nanos);
-        }
-        if head.effect == Effect::Allow && self.allow_one_in > 1 {
-            out.extend_from_slice(b",\"allowOneIn\":");
-            number(out, self.allow_one_in);
-        }
-        out.extend_from_slice(b",\"peer\":\"");
-        peer_text(out, head.peer);
-        out.extend_from_slice(b"\",\"timeMicros\":");
-        number(out, micros(head.now));
-        Some(truncated)
-    }
-
-    /// What makes loss visible; the last members of `additionalEventData`.
-    fn numbering(&mut self, out: &mut Vec<u8>, sequence: u64) {
-        out.extend_from_slice(b",\"bootId\":\"");
-        out.extend_from_slice(self.boot.as_bytes());
-        out.extend_from_slice(b"\",\"sequence\":");
-        number(out, sequence);
-        if let Some(previous) = &self.previous {
-            out.extend_from_slice(b",\"previousHash\":\"");
-            hex(out, previous);
-            out.push(b'"');
-        }
-    }
+    fragment.end(SESSION);
+    fragment.out().extend_from_slice(who.account().as_bytes());
+    fragment.end(ACCOUNT);
+    fragment.truncated = truncated;
+    Some(())
 }
 
-impl<'b> Tail<'b> {
-    fn read(reader: &mut Reader<'b>) -> Option<Self> {
-        let entries = reader.number()?;
-        let context = *reader;
-        let mut known = Known::default();
-        for _ in 0..entries {
-            match reader.context_entry()? {
-                Ok((key, Taken::Text(value))) => known.note(key.text, value.text),
-                Ok((_, Taken::Bool(_))) => {}
-                Ok((_, Taken::List(count))) => {
-                    for _ in 0..count.kept {
-                        reader.text()?;
-                    }
-                }
-                Err(_) => break,
-            }
-        }
-        let session = if reader.byte()? == 1 { Some(Session::read(reader)?) } else { None };
-        Some(Self { context, entries, known, session, statements: *reader })
+fn render_what(fragment: &mut Fragment, action: Cut<'_>, source_suffix: &str) -> Option<()> {
+    let (vendor, name) = action.as_str().split_once(':').unwrap_or(("", action.as_str()));
+    let out = fragment.out();
+    out.extend_from_slice(b"\",\"eventSource\":\"");
+    escape(out, vendor.as_bytes());
+    escape(out, source_suffix.as_bytes());
+    member(out, b"\",\"eventName\":", name);
+    fragment.end(SOURCE);
+    fragment.out().extend_from_slice(b"\",\"readOnly\":");
+    fragment.out().extend_from_slice(if is_read_only(name) { b"true" } else { b"false" });
+    fragment.end(READ_ONLY);
+    // Where the source does not tell the vendor.
+    if vendor.contains('.') {
+        member(fragment.out(), b"\"action\":", action.as_str());
+        fragment.out().push(b',');
     }
+    fragment.end(ACTION);
+    Some(())
 }
 
-impl<'b> Session<'b> {
-    fn read(reader: &mut Reader<'b>) -> Option<Self> {
-        let inline_policies = reader.byte()? == 1;
-        let facts = SessionFacts {
-            issued_at: reader.instant()?,
-            with_mfa: reader.instant()?.is_some(),
-            source_identity: reader.text()?.text,
-            federated_provider: reader.text()?.text,
-            issuer: reader.text()?.text,
-        };
-        let policies_and_tags = *reader;
-        for _ in 0..reader.count()?.kept {
-            reader.text()?;
-        }
-        for _ in 0..reader.number()? {
-            reader.text()?;
-            reader.text()?;
-        }
-        Some(Self { facts, inline_policies, policies_and_tags })
-    }
-}
-
-impl<'b> Known<'b> {
-    fn note(&mut self, key: &str, value: &'b str) {
-        let place = match key.len() {
-            12 if key.eq_ignore_ascii_case("aws:SourceIp") => &mut self.source_ip,
-            13 if key.eq_ignore_ascii_case("aws:UserAgent") => &mut self.user_agent,
-            19 if key.eq_ignore_ascii_case("aws:RequestedRegion") => &mut self.region,
-            _ => return,
-        };
-        *place = value;
-    }
-}
-
-fn context_value(
-    out: &mut Vec<u8>,
-    verdict: Verdict,
-    value: Taken<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<bool> {
-    let hide = verdict == Verdict::Hide;
-    Some(match value {
-        Taken::Text(value) => shown_text(out, hide, value) && verdict != Verdict::LeaveOut,
-        Taken::Bool(_) if hide => {
-            string(out, HIDDEN);
-            false
-        }
-        Taken::Bool(value) => {
-            out.extend_from_slice(if value { b"true" } else { b"false" });
-            false
-        }
-        Taken::List(count) => {
-            let cut = listed(out, hide, count.kept, count.all, reader)?;
-            cut && verdict != Verdict::LeaveOut
-        }
-    })
-}
-
-/// A list with its count before it.
-fn text_list(out: &mut Vec<u8>, hide: bool, reader: &mut Reader<'_>) -> Option<bool> {
+fn render_why(fragment: &mut Fragment, rest: &[u8]) -> Option<()> {
+    let mut reader = Reader::new(rest);
+    let out = fragment.out();
+    out.extend_from_slice(b"\",\"determiningStatements\":[");
     let count = reader.count()?;
-    listed(out, hide, count.kept, count.all, reader)
-}
-
-fn listed(out: &mut Vec<u8>, hide: bool, kept: u64, all: u64, reader: &mut Reader<'_>) -> Option<bool> {
-    let mut truncated = kept < all;
-    out.push(b'[');
-    for at in 0..kept {
+    for at in 0..count.kept {
         if at > 0 {
             out.push(b',');
         }
-        truncated |= shown_text(out, hide, reader.text()?);
-    }
-    if kept < all {
-        out.extend_from_slice(b",\"...[truncated: ");
-        number(out, all - kept);
-        out.extend_from_slice(b" more values]\"");
+        values::statement(out, &mut reader)?;
     }
     out.push(b']');
-    Some(truncated)
-}
-
-/// A text in quotes, or what stands for it.
-fn shown_text(out: &mut Vec<u8>, hide: bool, text: Cut<'_>) -> bool {
-    if hide || is_secret_value(text.text) {
-        string(out, HIDDEN);
-        return false;
+    let begin = out.len();
+    out.extend_from_slice(b",\"missingContextKeys\":");
+    let names = out.len();
+    let mut truncated = count.kept < count.all;
+    truncated |= text_list(out, false, &mut reader)?;
+    if out.get(names..) == Some(b"[]".as_slice()) {
+        out.truncate(begin);
     }
-    out.push(b'"');
-    let cut = cut_text(out, text);
-    out.push(b'"');
-    cut
-}
-
-/// A text without quotes, followed by how much of it is missing.
-fn cut_text(out: &mut Vec<u8>, text: Cut<'_>) -> bool {
-    escape(out, text.text);
-    if text.missing == 0 {
-        return false;
-    }
-    out.extend_from_slice(b"...[truncated: ");
-    number(out, text.missing);
-    out.extend_from_slice(b" more bytes]");
-    true
-}
-
-fn statement(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Option<()> {
-    member(out, b"{\"policyId\":", reader.text()?.text);
-    member(out, b",\"sid\":", reader.text()?.text);
-    let file = reader.text()?;
-    out.extend_from_slice(b",\"index\":");
-    number(out, reader.number()?);
-    member(out, b",\"file\":", file.text);
-    out.extend_from_slice(b",\"line\":");
-    number(out, reader.number()?);
-    out.extend_from_slice(b",\"column\":");
-    number(out, reader.number()?);
-    out.extend_from_slice(b",\"layer\":\"");
-    out.extend_from_slice(reader.layer()?.as_str().as_bytes());
-    out.extend_from_slice(b"\"}");
+    fragment.end(STATEMENTS);
+    fragment.truncated = truncated;
     Some(())
 }
 
@@ -550,7 +525,7 @@ fn peer_text(out: &mut Vec<u8>, peer: Peer<'_>) {
             out.extend_from_slice(b",gid=");
             number(out, gid);
         }
-        Peer::Named(name) => escape(out, name),
+        Peer::Named(name) => escape(out, name.as_bytes()),
     }
 }
 

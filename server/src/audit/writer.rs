@@ -66,6 +66,8 @@ pub(super) struct Writer {
     habits: Habits,
     counts: Arc<Counts>,
     lines: Vec<u8>,
+    /// How many they are.
+    rendered: u64,
     entries: Vec<u8>,
     /// Written since the last sync.
     dirty: bool,
@@ -124,6 +126,7 @@ impl Writer {
             habits,
             counts,
             lines: Vec::new(),
+            rendered: 0,
             entries: Vec::new(),
             dirty: false,
             span: Span::default(),
@@ -174,6 +177,7 @@ impl Writer {
         self.queue.lose_taken(Loss::WriterBroken, told);
         self.destination.let_go();
         self.lines = Vec::new();
+        self.rendered = 0;
         self.entries = Vec::new();
         self.renderer.previous = None;
     }
@@ -186,10 +190,7 @@ impl Writer {
         let (mut rest, mut records, mut bytes) = (entries.as_slice(), 0, 0);
         while let Some((sequence, entry)) = next_entry(&mut rest) {
             self.span.note(sequence, entry);
-            if self.chain_is_known() && self.renderer.line(&mut self.lines, sequence, entry).is_none() {
-                tracing::error!(sequence, "an audit record could not be rendered");
-                self.queue.declare(Gap::of(Loss::WriterBroken, sequence, sequence, 1));
-            }
+            self.render(sequence, entry);
             (records, bytes) = (records + 1, bytes + entry.len());
             if self.lines.len() >= WRITE_BYTES {
                 failed |= !self.flush(commit.as_ref());
@@ -205,6 +206,15 @@ impl Writer {
         }
         self.queue.release(records, usize::MAX);
         self.keep(entries);
+    }
+
+    fn render(&mut self, sequence: u64, entry: &[u8]) {
+        if self.chain_is_known() && self.renderer.line(&mut self.lines, sequence, entry).is_some() {
+            self.rendered += 1;
+            return;
+        }
+        tracing::error!(sequence, "an audit record could not be rendered");
+        self.queue.declare(Gap::of(Loss::WriterBroken, sequence, sequence, 1));
     }
 
     /// A chain begins with the last line of the file, so the file is opened before the first line is rendered.
@@ -245,18 +255,20 @@ impl Writer {
                 }
             }
         }
-        self.note_written(lines.get(..done).unwrap_or_default());
+        let whole = std::mem::take(&mut self.rendered);
+        let written =
+            if done == lines.len() { whole } else { newlines(lines.get(..done).unwrap_or_default()) };
+        self.note_written(written, done);
         self.lines = lines;
         self.lines.clear();
         at_once
     }
 
-    fn note_written(&mut self, lines: &[u8]) {
-        let whole = memchr::memchr_iter(b'\n', lines).count() as u64;
-        self.counts.written.fetch_add(whole, Ordering::Relaxed);
-        self.counts.bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
+    fn note_written(&mut self, lines: u64, bytes: usize) {
+        self.counts.written.fetch_add(lines, Ordering::Relaxed);
+        self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.counts.rotations.store(self.destination.rotations(), Ordering::Relaxed);
-        if !lines.is_empty() {
+        if bytes > 0 {
             self.dirty = true;
             if self.queue.is_stuck() {
                 tracing::info!("audit records are written again");
@@ -328,6 +340,10 @@ impl Writer {
             self.lines = Vec::new();
         }
     }
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Where the line begins that byte `at` is in.

@@ -16,6 +16,8 @@ pub(super) struct Record {
     #[serde(default)]
     request_parameters: Parameters,
     #[serde(default)]
+    resources: Vec<Resource>,
+    #[serde(default)]
     pub(super) service_event_details: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     pub(super) error_message: String,
@@ -33,6 +35,13 @@ struct Identity {
     identity_provider: String,
 }
 
+#[derive(Debug, Deserialize)]
+struct Resource {
+    #[serde(rename = "ARN", default)]
+    arn: String,
+}
+
+/// An action without resources has its `*` here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Parameters {
@@ -78,7 +87,7 @@ impl Record {
     }
 
     pub(super) fn resource(&self) -> &str {
-        &self.request_parameters.resource
+        self.resources.first().map_or(&self.request_parameters.resource, |resource| &resource.arn)
     }
 
     pub(super) fn decision(&self) -> &str {

@@ -3,8 +3,9 @@
 use portcullis_engine::Instant;
 
 use super::Renderer;
+use super::values::{cut_text, shown_text, text_list};
 use crate::audit::capture::Reader;
-use crate::audit::escape::number;
+use crate::audit::escape::{number, string};
 use crate::audit::identity::member;
 use crate::audit::loss::{Gap, LOSSES};
 use crate::audit::service;
@@ -13,11 +14,11 @@ impl Renderer {
     pub(super) fn service(&mut self, out: &mut Vec<u8>, sequence: u64, mut reader: Reader<'_>) -> Option<()> {
         let now = reader.instant()??;
         let (name, code, message) = (reader.text()?, reader.text()?, reader.text()?);
-        self.opening(out, now, name.text);
+        self.opening(out, now, name.as_str());
         if !code.text.is_empty() {
-            member(out, b",\"errorCode\":", code.text);
+            member(out, b",\"errorCode\":", code.as_str());
             out.extend_from_slice(b",\"errorMessage\":\"");
-            super::cut_text(out, message);
+            cut_text(out, message);
             out.push(b'"');
         }
         out.extend_from_slice(b",\"serviceEventDetails\":{");
@@ -27,12 +28,12 @@ impl Renderer {
                 out.push(b',');
             }
             let name = reader.text()?;
-            crate::audit::escape::string(out, name.text);
+            string(out, name.text);
             out.push(b':');
             match reader.byte()? {
-                service::TEXT => truncated |= super::shown_text(out, false, reader.text()?),
+                service::TEXT => truncated |= shown_text(out, false, reader.text()?),
                 service::NUMBER => number(out, reader.number()?),
-                service::TEXTS => truncated |= super::text_list(out, false, &mut reader)?,
+                service::TEXTS => truncated |= text_list(out, false, &mut reader)?,
                 _ => return None,
             }
         }
@@ -57,7 +58,7 @@ impl Renderer {
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
-            crate::audit::escape::string(out, loss.as_str());
+            string(out, loss.as_str().as_bytes());
             out.push(b':');
             number(out, count);
         }
@@ -71,7 +72,7 @@ impl Renderer {
             b"{\"eventVersion\":\"1.11\",\"userIdentity\":{\"type\":\"AWSService\",\"invokedBy\":\"portcullis\"}",
         );
         out.extend_from_slice(b",\"eventTime\":\"");
-        out.extend_from_slice(self.clock.text(now).as_bytes());
+        out.extend_from_slice(self.clock.text(now));
         member(out, b"\",\"eventSource\":\"portcullis\",\"eventName\":", name);
         out.extend_from_slice(b",\"sourceIPAddress\":\"portcullis\"");
     }
