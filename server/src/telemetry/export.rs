@@ -22,6 +22,7 @@ const SERVICE: &str = "portcullis";
 
 pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
     let Some(endpoint) = ENDPOINTS.into_iter().find_map(set) else { return Ok(None) };
+    let shown = without_credentials(&endpoint);
     let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     match set("OTEL_TRACES_EXPORTER").as_deref() {
         _ if disabled => return Ok(None),
@@ -36,7 +37,7 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
     if endpoint.starts_with("https:") {
         let advice = "name a collector on this machine by its http:// address, or a proxy that speaks TLS";
         return Err(TelemetryError(format!(
-            "the collector `{endpoint}` asks for TLS, which this exporter has not: {advice}"
+            "the collector `{shown}` asks for TLS, which this exporter has not: {advice}"
         )));
     }
     let exporter = SpanExporter::builder().build().map_err(|error| TelemetryError(error.to_string()))?;
@@ -45,8 +46,16 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
         .with_resource(resource())
         .build();
     let tracer = provider.tracer(SERVICE);
-    tracing::info!(endpoint, "traces are sent to a collector");
+    tracing::info!(endpoint = shown, "traces are sent to a collector");
     Ok(Some(Traces::new(provider, tracer)))
+}
+
+/// An address as it may stand in a log: without the part that can hold a password.
+fn without_credentials(endpoint: &str) -> String {
+    match (endpoint.split_once("://"), endpoint.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => endpoint.to_owned(),
+    }
 }
 
 fn set(name: &str) -> Option<String> {
@@ -79,6 +88,21 @@ impl<E: Export + 'static> Export for OnRuntime<E> {
         // Nobody else holds it before the first batch.
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.set_resource(resource);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        for (endpoint, shown) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+            ("http://user:p@ss@collector:4318/v1/traces", "http://collector:4318/v1/traces"),
+        ] {
+            assert_eq!(without_credentials(endpoint), shown);
         }
     }
 }
