@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
 use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -17,6 +18,7 @@ use crate::convert;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::request::Request;
+use crate::security::Bearer;
 
 /// Bytes of one answer; the same as the sidecar's own limit.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
@@ -30,17 +32,20 @@ pub enum Health {
     NotServing,
 }
 
+/// The way of every call: a token goes with it, where there is one.
+type Route = InterceptedService<Channel, Bearer>;
+
 /// A connection to a sidecar. Cheap to clone; all clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    authorization: AuthorizationServiceClient<Channel>,
-    policy_set: PolicySetServiceClient<Channel>,
-    health: HealthClient<Channel>,
+    authorization: AuthorizationServiceClient<Route>,
+    policy_set: PolicySetServiceClient<Route>,
+    health: HealthClient<Route>,
     timeout: Duration,
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`, `HOST:PORT` or `unix:PATH` with the defaults of [`Builder`].
+    /// Connects to `http://HOST:PORT`, `HOST:PORT`, `https://HOST:PORT` or `unix:PATH` with the defaults of [`Builder`].
     ///
     /// # Errors
     /// When the endpoint is not one, or nobody listens there.
@@ -54,7 +59,8 @@ impl Client {
         Builder::new(endpoint)
     }
 
-    pub(crate) fn over(channel: Channel, timeout: Duration) -> Self {
+    pub(crate) fn over(channel: Channel, bearer: Bearer, timeout: Duration) -> Self {
+        let channel = InterceptedService::new(channel, bearer);
         Self {
             authorization: AuthorizationServiceClient::new(channel.clone())
                 .max_decoding_message_size(RESPONSE_BYTES_MAX),

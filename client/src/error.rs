@@ -18,7 +18,10 @@ pub struct Violation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    /// What the client is to prove itself with, or to know the sidecar by, cannot be used.
+    #[error("{0}")]
+    Credentials(&'static str),
+    /// Not `http://HOST:PORT`, `HOST:PORT`, `https://HOST:PORT` or `unix:PATH`.
     #[error("`{0}` is not an endpoint such as `http://127.0.0.1:8180` or `unix:/run/portcullis/socket`")]
     Endpoint(String),
     /// Nobody listens there.
@@ -51,7 +54,7 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) => true,
             Self::Refused { code, .. } => matches!(code, Code::Unavailable | Code::ResourceExhausted),
-            Self::Endpoint(_) | Self::Answer(_) => false,
+            Self::Endpoint(_) | Self::Credentials(_) | Self::Answer(_) => false,
         }
     }
 

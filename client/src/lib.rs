@@ -27,6 +27,7 @@ mod convert;
 mod decision;
 mod error;
 mod request;
+mod security;
 
 pub use builder::Builder;
 pub use client::{Client, Health};
