@@ -2,6 +2,7 @@
 
 mod audit;
 mod question;
+mod transport;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub(crate) use audit::{
     Audit, AuditCommand, AuditFiles, AuditFilter, AuditQuery, AuditTail, AuditVerify, DecisionName,
 };
 pub(crate) use question::Question;
+pub(crate) use transport::Transport;
 
 /// The version with the commit it was built from, when the build was told: `0.1.0 (commit abc)`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -124,12 +126,30 @@ pub(crate) struct Settings {
     /// Unix socket on which gRPC listens as well
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) uds: Option<String>,
+    /// Certificate chain (PEM) with which gRPC is spoken over TLS
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) tls_certificate: Option<String>,
+    /// Private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) tls_key: Option<String>,
+    /// Authorities (PEM) of which every caller over TLS must show a certificate
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) tls_client_ca: Option<String>,
+    /// Bearer tokens that calls need, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<String>,
     /// How strict to load: lenient or strict [default: lenient]
     #[arg(long, value_name = "MODE")]
     pub(crate) load_mode: Option<String>,
     /// How often the directory is read whether or not an event came [default: 5000]
     #[arg(long, value_name = "MS")]
     pub(crate) poll_interval_ms: Option<String>,
+    /// The file that gets a record of every decision; `-` is standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) audit_file: Option<String>,
+    /// When an answer waits for its record: off, drop, block or sync [default: block]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) audit_mode: Option<String>,
     /// What is logged, in the words of tracing's filter [default: info]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -146,6 +166,8 @@ Examples:
   portcullis serve policies/
   portcullis serve policies/ --uds /run/portcullis/pdp.sock
   PORTCULLIS_LISTEN=127.0.0.1:0 portcullis serve policies/
+  portcullis serve policies/ --listen 0.0.0.0:8180 --tls-certificate tls.crt --tls-key tls.key \
+      --tls-client-ca clients.pem
   portcullis serve policies/ --listen 127.0.0.1:0 -- pytest tests/
 
 A command after -- starts when the policies are loaded, finds the sidecar in PORTCULLIS_ADDRESS,
@@ -204,6 +226,8 @@ pub(crate) struct Authorize {
     pub(crate) question: Question,
     #[command(flatten)]
     pub(crate) source: PolicySource,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// How the answer is written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -223,6 +247,8 @@ pub(crate) struct Explain {
     pub(crate) question: Question,
     #[command(flatten)]
     pub(crate) source: PolicySource,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// How the answer is written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -288,10 +314,14 @@ pub(crate) struct Simulate {
 
 /// `status`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  portcullis status --server 127.0.0.1:8180 --output json")]
+#[command(after_help = "Examples:
+  portcullis status --server 127.0.0.1:8180 --output json
+  portcullis status --server https://pdp.example:8180 --tls-ca ca.pem --token-file token")]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) sidecar: Sidecar,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// How the answer is written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -306,6 +336,8 @@ Example:
 pub(crate) struct Wait {
     #[command(flatten)]
     pub(crate) sidecar: Sidecar,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// The revision to wait for, in full.
     #[arg(long)]
     pub(crate) revision: String,
@@ -320,6 +352,8 @@ pub(crate) struct Wait {
 pub(crate) struct Healthcheck {
     #[command(flatten)]
     pub(crate) sidecar: Sidecar,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// How long to wait for an answer.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     pub(crate) timeout_ms: u64,

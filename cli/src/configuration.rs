@@ -108,16 +108,36 @@ fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
 }
 
 fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Given> {
-    let Settings { config: _, listen, http_listen, uds, load_mode, poll_interval_ms, log, log_format } =
-        settings;
+    let Settings {
+        config: _,
+        listen,
+        http_listen,
+        uds,
+        tls_certificate,
+        tls_key,
+        tls_client_ca,
+        token_file,
+        load_mode,
+        poll_interval_ms,
+        audit_file,
+        audit_mode,
+        log,
+        log_format,
+    } = settings;
     let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
     let given = [
         ("policy_directory", directory.as_ref()),
         ("listen", listen.as_ref()),
         ("http_listen", http_listen.as_ref()),
         ("uds", uds.as_ref()),
+        ("tls_certificate", tls_certificate.as_ref()),
+        ("tls_key", tls_key.as_ref()),
+        ("tls_client_ca", tls_client_ca.as_ref()),
+        ("token_file", token_file.as_ref()),
         ("load_mode", load_mode.as_ref()),
         ("poll_interval_ms", poll_interval_ms.as_ref()),
+        ("audit_file", audit_file.as_ref()),
+        ("audit_mode", audit_mode.as_ref()),
         (LOG, log.as_ref()),
         (LOG_FORMAT, log_format.as_ref()),
     ];

@@ -27,7 +27,7 @@ pub(super) fn run(authorize: &Authorize) -> anyhow::Result<Exit> {
                 Err(refusal) => return refused(refusal),
             }
         }
-        None => remote::authorize(&authorize.source, &request)?,
+        None => remote::authorize(&authorize.source, &authorize.transport, &request)?,
     };
     write(&mut anstream::stdout().lock(), &answer, authorize.output)?;
     Ok(if answer.denied() { Exit::Denied } else { Exit::Ok })

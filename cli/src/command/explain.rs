@@ -28,7 +28,7 @@ pub(super) fn run(explain: &Explain) -> anyhow::Result<Exit> {
                 Err(refusal) => return refused(refusal),
             }
         }
-        None => remote::explain(&explain.source, &request)?,
+        None => remote::explain(&explain.source, &explain.transport, &request)?,
     };
     let mut out = anstream::stdout().lock();
     match explain.output {

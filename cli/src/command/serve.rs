@@ -9,7 +9,9 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_server::{Config, Lifecycle, Listeners, Outcome, Surroundings, Telemetry};
+use portcullis_server::{
+    BindError, Config, CredentialsError, Lifecycle, Listeners, Outcome, Surroundings, Telemetry,
+};
 use portcullis_store::Store;
 
 use crate::args::Serve;
@@ -40,8 +42,11 @@ async fn serve_directory(
     let signals = Signals::take()?;
     let lifecycle = Lifecycle::new();
     let telemetry = Telemetry::of_environment().map_err(|error| usage(error.to_string()))?;
-    let listeners = Listeners::bind(&config).await?;
-    let announcer = Announcer::new(serve);
+    let listeners = Listeners::bind(&config).await.map_err(|error| match error {
+        BindError::Credentials(CredentialsError(sentences)) => usage(sentences.join("\n       ")),
+        error => error.into(),
+    })?;
+    let announcer = Announcer::new(serve, &config);
     announcer.listeners(&listeners);
     let drain = Duration::from_millis(config.drain_delay_ms.saturating_add(config.drain_ms));
     let companion = Companion::new(&serve.command, &listeners, drain);

@@ -28,7 +28,9 @@ fn endpoint(sidecar: &Sidecar) -> String {
 
 /// What is loaded, and what was rejected.
 pub(super) fn status(status: &Status) -> anyhow::Result<Exit> {
-    let state = exchange(&endpoint(&status.sidecar), ASK_LIMIT, async |client| client.status().await)?;
+    let state = exchange(&endpoint(&status.sidecar), &status.transport, ASK_LIMIT, async |client| {
+        client.status().await
+    })?;
     let mut out = anstream::stdout().lock();
     match status.output {
         Output::Human => write_state(&mut out, &state)?,
@@ -127,7 +129,7 @@ fn time(at: &prost_types::Timestamp) -> String {
 /// Ends when the revision is served.
 pub(super) fn wait(wait: &Wait) -> anyhow::Result<Exit> {
     let limit = Duration::from_millis(wait.timeout_ms);
-    let reached = exchange(&endpoint(&wait.sidecar), limit, async |client| {
+    let reached = exchange(&endpoint(&wait.sidecar), &wait.transport, limit, async |client| {
         client.wait_for_revision(wait.revision.as_str(), 0, limit).await
     })?;
     let mut out = anstream::stdout().lock();
@@ -139,7 +141,7 @@ pub(super) fn wait(wait: &Wait) -> anyhow::Result<Exit> {
 pub(super) fn healthcheck(healthcheck: &Healthcheck) -> anyhow::Result<Exit> {
     let endpoint = endpoint(&healthcheck.sidecar);
     let limit = Duration::from_millis(healthcheck.timeout_ms);
-    let health = exchange(&endpoint, limit, async |client| client.health().await)?;
+    let health = exchange(&endpoint, &healthcheck.transport, limit, async |client| client.health().await)?;
     if health != Health::Serving {
         bail!("the sidecar on {endpoint} is not serving");
     }

@@ -1,10 +1,11 @@
 //! What `serve` says on standard output: where it listens, and what it loaded.
 //!
-//! Beside a command of the user's, standard output is the command's, and these lines go to standard error.
+//! Beside a command of the user's, standard output is the command's, and with `audit_file = "-"` it is the audit trail's;
+//! then these lines go to standard error.
 
 use std::io::Write;
 
-use portcullis_server::Listeners;
+use portcullis_server::{Config, Listeners};
 use portcullis_store::{Origin, Status, Store};
 use serde_json::json;
 
@@ -19,8 +20,9 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    pub(super) fn new(serve: &Serve) -> Self {
-        Self { output: serve.output, to_stderr: !serve.command.is_empty() }
+    pub(super) fn new(serve: &Serve, config: &Config) -> Self {
+        let audited = config.audit_file.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        Self { output: serve.output, to_stderr: audited || !serve.command.is_empty() }
     }
 
     /// Says where the sidecar listens, with the true ports.
