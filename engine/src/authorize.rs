@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::arn::is_aws_partition;
 use crate::compile::PolicySet;
-use crate::decision::{Decision, Layer, Reason, StatementRef};
+use crate::decision::{Decision, Layer, PrincipalRef, Reason, StatementRef};
 use crate::evaluate::Evaluation;
 use crate::policy::Effect;
 use crate::request::{Principal, Request, Target};
@@ -149,12 +149,15 @@ fn same_partition(evaluation: &Evaluation<'_>) -> bool {
 /// Writes the verdict down; a request that ran out of steps is denied, whatever was found (fail closed).
 pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) -> Decision<'a> {
     let missing = evaluation.missing.take();
+    let principal =
+        evaluation.identity.map(|identity| PrincipalRef { arn: &identity.arn, id: identity.id.as_deref() });
     let mut decision = match verdict {
         Verdict::Allow(layer, statements) => Decision {
             effect: Effect::Allow,
             reason: Reason::Allowed,
             layer,
             statements,
+            principal,
             missing_context_keys: SmallVec::new(),
         },
         Verdict::ExplicitDeny(statement, missing) => Decision {
@@ -162,6 +165,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
             reason: Reason::ExplicitDeny,
             layer: statement.layer,
             statements: smallvec![statement],
+            principal,
             missing_context_keys: missing,
         },
         Verdict::ImplicitDeny(layer) => Decision {
@@ -169,6 +173,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
             reason: Reason::ImplicitDeny,
             layer,
             statements: SmallVec::new(),
+            principal,
             missing_context_keys: missing,
         },
     };

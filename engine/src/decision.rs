@@ -79,6 +79,15 @@ pub struct StatementRef<'a> {
     pub layer: Layer,
 }
 
+/// A user or role of the directory, named for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrincipalRef<'a> {
+    /// Its ARN, with its path.
+    pub arn: &'a str,
+    /// Its unique id, when the directory tells one.
+    pub id: Option<&'a str>,
+}
+
 /// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
@@ -90,6 +99,9 @@ pub struct Decision<'a> {
     pub layer: Layer,
     /// The statements that decided; empty for an implicit deny.
     pub statements: smallvec::SmallVec<[StatementRef<'a>; 2]>,
+    /// The principal's own entry in the directory; for a session that of its role, for a federated user that of the user
+    /// behind it.
+    pub principal: Option<PrincipalRef<'a>>,
     /// For a deny: keys that the statements in question mention and the request lacks, as written in the policy.
     pub missing_context_keys: smallvec::SmallVec<[&'a str; 4]>,
 }

@@ -22,7 +22,9 @@ mod word;
 
 pub use compile::{Counts, PolicySet, PolicySetBuilder, SessionPolicies};
 pub use condition::value::Instant;
-pub use decision::{Decision, Effect, Explanation, Layer, LayerTrace, Reason, StatementRef, StatementTrace};
+pub use decision::{
+    Decision, Effect, Explanation, Layer, LayerTrace, PrincipalRef, Reason, StatementRef, StatementTrace,
+};
 pub use diagnostic::{Code, Diagnostic, Position, Related, Severity, Span};
 pub use load::{LoadMode, Loaded};
 pub use request::{ContextValue, OwnedKeys, Request, RequestInput, Session, Violation};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use portcullis_engine::{
-    ContextValue, Decision, Effect, Layer, OwnedKeys, Reason, RequestInput, StatementRef,
+    ContextValue, Decision, Effect, Layer, OwnedKeys, PrincipalRef, Reason, RequestInput, StatementRef,
 };
 use portcullis_server::Config;
 use portcullis_server::audit::{Audit, AuditMode, AuditOptions, Decided, Peer, Recorded};
@@ -75,13 +75,16 @@ fn decide<T>(use_it: impl FnOnce(&Decided<'_, '_>) -> T) -> T {
         reason: Reason::Allowed,
         layer: Layer::Identity,
         statements: std::iter::once(statement).collect(),
+        principal: Some(PrincipalRef {
+            arn: "arn:aws:iam::111122223333:role/services/orders-service",
+            id: Some("AROAEXAMPLEID"),
+        }),
         missing_context_keys: Default::default(),
     };
     use_it(&Decided {
         input: &input,
         decision: &decision,
         message: "",
-        principal_id: Some("AROAEXAMPLEID"),
         revision: "5f0c1d2e3b4a59687786958493021fabcdef0123456789abcdef0123456789ab",
         generation: 7,
         request_id: "0192f0c1-0000-7000-8000-000000000001",

@@ -43,8 +43,6 @@ pub struct Decided<'a, 'p> {
     pub decision: &'a Decision<'p>,
     /// The answer's sentence; recorded for a deny only, so an allow may leave it empty.
     pub message: &'a str,
-    /// Unique id of the principal, when the policies tell one.
-    pub principal_id: Option<&'a str>,
     /// Revision of the policies that answered.
     pub revision: &'a str,
     /// Generation of the policies that answered.
@@ -88,18 +86,8 @@ impl Kind {
 
 /// Appends one decision.
 pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
-    let Decided {
-        input,
-        decision,
-        message,
-        principal_id,
-        revision,
-        generation,
-        request_id,
-        latency,
-        peer,
-        user_agent,
-    } = *decided;
+    let Decided { input, decision, message, revision, generation, request_id, latency, peer, user_agent } =
+        *decided;
     out.push(Kind::Decision.byte());
     out.extend_from_slice(&[
         effect_byte(decision.effect),
@@ -117,7 +105,8 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
     text(out, request_id, TEXT_BYTES_MAX);
     section(out, |out| {
         text(out, input.principal, TEXT_BYTES_MAX);
-        text(out, principal_id.unwrap_or_default(), TEXT_BYTES_MAX);
+        text(out, decision.principal.and_then(|principal| principal.id).unwrap_or_default(), TEXT_BYTES_MAX);
+        text(out, decision.principal.map(|principal| principal.arn).unwrap_or_default(), TEXT_BYTES_MAX);
         session(out, input);
     });
     text(out, input.action, TEXT_BYTES_MAX);

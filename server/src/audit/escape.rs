@@ -57,7 +57,9 @@ fn is_plain(bytes: &[u8]) -> bool {
     let flags = if let Some(last) = bytes.last_chunk::<8>() {
         let (words, _) = bytes.as_chunks::<8>();
         // The last eight overlap those before.
-        words.iter().fold(flagged(u64::from_ne_bytes(*last)), |flags, word| flags | flagged(u64::from_ne_bytes(*word)))
+        words.iter().fold(flagged(u64::from_ne_bytes(*last)), |flags, word| {
+            flags | flagged(u64::from_ne_bytes(*word))
+        })
     } else {
         flagged(bytes.iter().fold(u64::from_ne_bytes([b' '; 8]), |word, byte| (word << 8) | u64::from(*byte)))
     };

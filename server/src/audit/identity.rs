@@ -16,6 +16,13 @@ pub(super) struct SessionFacts<'b> {
     pub(super) issuer: &'b str,
 }
 
+/// The principal's entry in the policy directory; empty where it has none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entity<'b> {
+    pub(super) id: &'b str,
+    pub(super) arn: &'b str,
+}
+
 /// A principal, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who<'b> {
@@ -94,13 +101,13 @@ pub(super) fn render(
     out: &mut Vec<u8>,
     principal: &str,
     who: Who<'_>,
-    id: &str,
+    entity: Entity<'_>,
     session: Option<&SessionFacts<'_>>,
 ) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(who.kind().as_bytes());
     out.push(b'"');
-    principal_id(out, who, id);
+    principal_id(out, who, entity.id);
     match who {
         Who::Service => member(out, b",\"invokedBy\":", principal),
         Who::Anonymous => {
@@ -116,7 +123,7 @@ pub(super) fn render(
     if let Who::User { name, .. } = who {
         member(out, b",\"userName\":", name);
     }
-    session_context(out, who, session);
+    session_context(out, who, entity, session);
     out.push(b'}');
 }
 
@@ -143,7 +150,7 @@ fn principal_id(out: &mut Vec<u8>, who: Who<'_>, id: &str) {
     }
 }
 
-fn session_context(out: &mut Vec<u8>, who: Who<'_>, session: Option<&SessionFacts<'_>>) {
+fn session_context(out: &mut Vec<u8>, who: Who<'_>, entity: Entity<'_>, session: Option<&SessionFacts<'_>>) {
     let of_role = matches!(who, Who::RoleSession { .. });
     if session.is_none() && !of_role {
         return;
@@ -151,21 +158,7 @@ fn session_context(out: &mut Vec<u8>, who: Who<'_>, session: Option<&SessionFact
     let none = SessionFacts::default();
     let facts = session.unwrap_or(&none);
     out.extend_from_slice(b",\"sessionContext\":{");
-    if let Who::RoleSession { partition, account, role, .. } = who {
-        out.extend_from_slice(b"\"sessionIssuer\":{\"type\":\"Role\",\"arn\":\"arn:");
-        escape(out, partition.as_bytes());
-        out.extend_from_slice(b":iam::");
-        escape(out, account.as_bytes());
-        out.extend_from_slice(b":role/");
-        escape(out, role.as_bytes());
-        out.push(b'"');
-        member(out, b",\"accountId\":", account);
-        member(out, b",\"userName\":", role);
-        out.extend_from_slice(b"},");
-    } else if !facts.issuer.is_empty() {
-        member(out, b"\"sessionIssuer\":{\"arn\":", facts.issuer);
-        out.extend_from_slice(b"},");
-    }
+    session_issuer(out, who, entity, facts.issuer);
     if !facts.federated_provider.is_empty() {
         member(out, b"\"webIdFederationData\":{\"federatedProvider\":", facts.federated_provider);
         out.extend_from_slice(b"},");
@@ -184,6 +177,41 @@ fn session_context(out: &mut Vec<u8>, who: Who<'_>, session: Option<&SessionFact
     } else {
         b"\"mfaAuthenticated\":\"false\"}}"
     });
+}
+
+/// Whose session it is: the role, or the user that called GetFederationToken.
+fn session_issuer(out: &mut Vec<u8>, who: Who<'_>, entity: Entity<'_>, issuer: &str) {
+    let kind = match who {
+        Who::RoleSession { .. } => "Role",
+        Who::Federated { .. } => "IAMUser",
+        _ => return,
+    };
+    out.extend_from_slice(b"\"sessionIssuer\":{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.push(b'"');
+    if !entity.id.is_empty() {
+        member(out, b",\"principalId\":", entity.id);
+    }
+    match who {
+        _ if !entity.arn.is_empty() => member(out, b",\"arn\":", entity.arn),
+        // The session's ARN lacks the role's path, which only the directory knows.
+        Who::RoleSession { partition, account, role, .. } => {
+            out.extend_from_slice(b",\"arn\":\"arn:");
+            escape(out, partition.as_bytes());
+            out.extend_from_slice(b":iam::");
+            escape(out, account.as_bytes());
+            out.extend_from_slice(b":role/");
+            escape(out, role.as_bytes());
+            out.push(b'"');
+        }
+        _ if !issuer.is_empty() => member(out, b",\"arn\":", issuer),
+        _ => {}
+    }
+    member(out, b",\"accountId\":", who.account());
+    if let Who::RoleSession { role, .. } = who {
+        member(out, b",\"userName\":", role);
+    }
+    out.extend_from_slice(b"},");
 }
 
 /// Appends a member: its name with comma and colon as given, then the text in quotes.

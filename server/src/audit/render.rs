@@ -18,7 +18,7 @@ use self::fragments::{Fragment, Fragments};
 use self::values::{cut_text, shown_text, text_list};
 use super::capture::{Cut, Kind, Peer, Reader, Taken};
 use super::escape::{escape, hex, hex_digits, number, string};
-use super::identity::{self, SessionFacts, Who, member};
+use super::identity::{self, Entity, SessionFacts, Who, member};
 use super::mask::{Mask, Verdict};
 use super::read_only::is_read_only;
 
@@ -425,7 +425,7 @@ impl<'b> Known<'b> {
 
 fn render_who(fragment: &mut Fragment, section: &[u8], mask: &mut Mask) -> Option<()> {
     let mut reader = Reader::new(section);
-    let (principal, id) = (reader.text()?, reader.text()?);
+    let (principal, id, entity) = (reader.text()?, reader.text()?, reader.text()?);
     let who = Who::of(principal.as_str());
     let mut truncated = principal.missing > 0;
     let session = if reader.byte()? == 1 {
@@ -442,7 +442,8 @@ fn render_who(fragment: &mut Fragment, section: &[u8], mask: &mut Mask) -> Optio
         None
     };
     let facts = session.as_ref().map(|(facts, _)| facts);
-    identity::render(fragment.out(), principal.as_str(), who, id.as_str(), facts);
+    let entity = Entity { id: id.as_str(), arn: entity.as_str() };
+    identity::render(fragment.out(), principal.as_str(), who, entity, facts);
     fragment.end(IDENTITY);
     if let Some((_, inline_policies)) = session {
         let out = fragment.out();

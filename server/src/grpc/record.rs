@@ -25,7 +25,6 @@ pub(super) fn written_down(audit: &Audit, answered: &Answered<'_>) -> Recorded {
         input: answered.request.input(),
         decision,
         message: &message,
-        principal_id: None,
         revision: &answered.stamp.revision,
         generation: answered.stamp.generation,
         request_id: answered.request_id.text(&mut [0; TEXT_BYTES]),

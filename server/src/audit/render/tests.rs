@@ -147,6 +147,11 @@ fn a_session_is_told_of() {
     let record = record(&sample);
     assert_eq!(record["userIdentity"]["principalId"], "AROAEXAMPLE:job-1");
     let context = &record["userIdentity"]["sessionContext"];
+    assert_eq!(
+        context["sessionIssuer"],
+        json!({"type": "Role", "principalId": "AROAEXAMPLE", "arn": "arn:aws:iam::111122223333:role/jobs/worker",
+               "accountId": "111122223333", "userName": "worker"})
+    );
     assert_eq!(context["sourceIdentity"], "alice");
     assert_eq!(context["webIdFederationData"]["federatedProvider"], "accounts.google.com");
     let attributes = json!({"creationDate": "2025-11-25T07:50:00Z", "mfaAuthenticated": "true"});

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_engine::{
-    ContextValue, Decision, Effect, Instant, Layer, OwnedKeys, Reason, RequestInput, Session, StatementRef,
+    ContextValue, Decision, Effect, Instant, Layer, OwnedKeys, PrincipalRef, Reason, RequestInput, Session,
+    StatementRef,
 };
 
 use crate::audit::{Audit, AuditOptions, Decided, Peer, Recorded};
@@ -21,6 +22,7 @@ pub(crate) fn options() -> AuditOptions {
 pub(crate) struct Sample {
     pub(crate) principal: String,
     pub(crate) principal_id: Option<String>,
+    pub(crate) entity: String,
     pub(crate) action: String,
     pub(crate) resource: String,
     pub(crate) resource_account: Option<String>,
@@ -53,6 +55,7 @@ impl Default for Sample {
         Self {
             principal: "arn:aws:iam::111122223333:user/sales/alice".to_owned(),
             principal_id: Some("AIDAEXAMPLE".to_owned()),
+            entity: "arn:aws:iam::111122223333:role/jobs/worker".to_owned(),
             action: "orders:GetOrder".to_owned(),
             resource: "arn:acme:orders:eu-1:111122223333:order/42".to_owned(),
             resource_account: None,
@@ -126,7 +129,9 @@ impl Sample {
             column: 9,
             layer: Layer::Identity,
         };
+        let principal = self.principal_id.as_ref().map(|id| PrincipalRef { arn: &self.entity, id: Some(id) });
         let decision = Decision {
+            principal,
             effect: self.effect,
             reason: self.reason,
             layer: Layer::Identity,
@@ -137,7 +142,6 @@ impl Sample {
             input: &input,
             decision: &decision,
             message: &self.message,
-            principal_id: self.principal_id.as_deref(),
             revision: "abcd",
             generation: 3,
             request_id: &self.request_id,

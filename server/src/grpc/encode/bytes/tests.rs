@@ -87,6 +87,7 @@ proptest! {
             reason,
             layer,
             statements: statements.into_iter().collect(),
+            principal: None,
             missing_context_keys: missing.into_iter().collect(),
         };
         let time = SystemTime::now();
