@@ -60,8 +60,11 @@ impl Pages {
         if self.leaving.is_cancelled() {
             return Readiness::Draining;
         }
-        match Readiness::of(&self.shared.store.status(), self.stale_max) {
-            Readiness::Ready if !self.shared.audit.counts().healthy => Readiness::Degraded,
+        let status = self.shared.store.status();
+        match Readiness::of(&status, self.stale_max) {
+            Readiness::Ready if state::is_degraded(&status, &self.shared.tally, &self.shared.audit) => {
+                Readiness::Degraded
+            }
             readiness => readiness,
         }
     }

@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::grpc::Shared;
+use crate::state::is_degraded;
 use crate::tally::Tally;
 use family::Families;
 
@@ -72,7 +73,7 @@ impl Collector for Reading {
         requests::write(&mut families, tally, config.connections_max)?;
         policies::write(&mut families, &status, config.stale_max())?;
         let help = "1 while something is wrong although requests are answered; the status page says what";
-        let degraded = status.is_degraded() || !audit.counts().healthy || tally.credentials_are_behind();
+        let degraded = is_degraded(&status, tally, audit);
         families.gauge("portcullis_degraded", help, f64::from(u8::from(degraded)))?;
         audit::write(&mut families, audit, config.audit_queue_records_max)?;
         process::write(&mut families, tally)

@@ -9,11 +9,18 @@ use portcullis_engine::{Counts, Diagnostic};
 use portcullis_store::{Keeping, Origin, Rejection, Reloads, Status};
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
 use crate::grpc::{Shared, instant};
 use crate::readiness::Readiness;
+use crate::tally::Tally;
 
 /// Diagnostics that one page shows; it says how many there are in all.
 const DIAGNOSTICS_MAX: usize = 100;
+
+/// Something is wrong although requests are answered: with the policies, with the audit trail, or with credentials.
+pub(crate) fn is_degraded(status: &Status, tally: &Tally, audit: &Audit) -> bool {
+    status.is_degraded() || !audit.counts().healthy || tally.credentials_are_behind()
+}
 
 /// Everything, for the page.
 pub(crate) fn page(shared: &Shared, readiness: Readiness) -> Value {
@@ -47,7 +54,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "readiness": readiness.as_str(),
-        "degraded": status.is_degraded() || !audit.healthy || shared.tally.credentials_are_behind(),
+        "degraded": is_degraded(status, &shared.tally, &shared.audit),
         "generation": generation,
         "revision": revision.map(|revision| revision.to_string()),
         "loaded_at": loaded_at.map(|at| instant(at).to_string()),

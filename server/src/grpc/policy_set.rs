@@ -20,6 +20,7 @@ use super::authorization::stamp;
 use super::encode::{self, Stamp};
 use super::status::Refusal;
 use crate::shutdown::UntilDrain;
+use crate::state::is_degraded;
 
 /// Diagnostics that one status tells; it says how many there are in all.
 const DIAGNOSTICS_MAX: usize = 100;
@@ -37,9 +38,7 @@ impl PolicySets {
 
     fn status(&self) -> v1::GetStatusResponse {
         let status = self.shared.store.status();
-        let degraded = status.is_degraded()
-            || !self.shared.audit.counts().healthy
-            || self.shared.tally.credentials_are_behind();
+        let degraded = is_degraded(&status, &self.shared.tally, &self.shared.audit);
         let stale_for = status.stale_since.map(|_| duration(status.stale()));
         let portcullis_store::Status {
             generation,
