@@ -98,6 +98,8 @@ impl Unanswered {
 
     /// Waits for the rest of the body, up to a message of `bytes_max`.
     pub(super) async fn body(&mut self, bytes_max: usize) {
+        // What is here may be all that the window has room for.
+        self.give_back();
         let mut parts = vec![std::mem::take(&mut self.read)];
         let mut length = parts.iter().map(Bytes::len).sum::<usize>();
         while poll_fn(|context| {

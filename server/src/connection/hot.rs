@@ -22,6 +22,8 @@ use crate::tally::Method;
 
 /// Bytes of an answer that are handed over at once; a longer one goes at the pace of the peer.
 const UNPACED_BYTES_MAX: usize = 16 << 10;
+/// Bytes of an answer from which it is given away with its buffer.
+const COPIED_BYTES_MAX: usize = 4 << 10;
 /// Bytes of the buffer for answers that are kept between two rounds.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
@@ -152,7 +154,11 @@ impl Round<'_> {
     fn send(&mut self, call: HotCall, mut respond: SendResponse<Bytes>, recorded: Recorded) {
         let hot = &mut *self.hot;
         let method = hot.method(call);
-        let bytes = Bytes::copy_from_slice(&hot.out);
+        // A short answer is worth a copy of its own size: it may wait long for a slow peer, and many do at once.
+        let bytes = match hot.out.len() {
+            0..COPIED_BYTES_MAX => Bytes::copy_from_slice(&hot.out),
+            length => std::mem::replace(&mut hot.out, Vec::with_capacity(length)).into(),
+        };
         if recorded.is_some() || bytes.len() > UNPACED_BYTES_MAX.min(hot.response_bytes_max) {
             let late = Late {
                 bytes,

@@ -24,7 +24,9 @@ pub(crate) const TEXT_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
 impl RequestId {
     /// A new name, which sorts by `time`.
     pub(crate) fn new(time: SystemTime) -> Self {
-        let millis = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let millis = time.duration_since(UNIX_EPOCH).map_or(0, |since| {
+            since.as_secs().saturating_mul(1_000).saturating_add(since.subsec_millis().into())
+        });
         let (place, stream) = SEQUENCE.get();
         let place = place.wrapping_add(0x9e37_79b9_7f4a_7c15);
         SEQUENCE.set((place, stream));
@@ -32,7 +34,6 @@ impl RequestId {
         let (low, high) = bytes.split_at_mut(2);
         low.copy_from_slice(&(stream as u16).to_be_bytes());
         high.copy_from_slice(&mixed(place ^ stream.rotate_left(32)).to_be_bytes());
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
         Self(Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
     }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::raw::{AUTHORIZE, BATCH, PLAIN, Raw, STREAM, framed, framed_bytes, send_all};
-use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, question};
+use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, question, text};
 
 const WAIT: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
 
@@ -45,6 +45,23 @@ async fn a_body_may_come_byte_by_byte() {
             AUTHORIZE => assert_eq!(answer.messages::<v1::AuthorizeResponse>()[0].generation, 1),
             _ => assert_eq!(answer.messages::<v1::AuthorizeStreamResponse>()[0].correlation_id, "7"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_longer_than_its_window_comes_whole() {
+    let sidecar = Sidecar::start().await;
+    let raw = Raw::connect(sidecar.grpc).await;
+    let mut asked = question(ALICE, "orders:GetOrder", ORDER);
+    for number in 0..100 {
+        asked.context.insert(format!("key-{number}"), text(&"v".repeat(2_000)));
+    }
+    let body = framed(&asked);
+    assert!(body.len() > 3 * 65_535);
+    // The whole window at once, and nothing more until there is room again.
+    for _ in 0..3 {
+        let answer = soon(raw.call(AUTHORIZE, PLAIN, body.clone())).await;
+        assert_eq!(answer.messages::<v1::AuthorizeResponse>()[0].generation, 1);
     }
 }
 

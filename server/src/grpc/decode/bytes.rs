@@ -109,7 +109,7 @@ impl<'m> Message<'m> {
     }
 }
 
-fn merge_session<'m>(session: &mut Option<SessionMessage<'m>>, bytes: &'m [u8]) -> Read<()> {
+fn merge_session<'m>(session: &mut Option<Box<SessionMessage<'m>>>, bytes: &'m [u8]) -> Read<()> {
     let session = session.get_or_insert_default();
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.field()? {

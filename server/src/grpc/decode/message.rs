@@ -18,7 +18,7 @@ pub(crate) struct Message<'m> {
     pub(crate) resource_account: &'m str,
     /// Sorted by key, each key once.
     pub(crate) context: Context<'m>,
-    pub(crate) session: Option<SessionMessage<'m>>,
+    pub(crate) session: Option<Box<SessionMessage<'m>>>,
     pub(crate) min_generation: u64,
     pub(crate) detail: i32,
 }
@@ -56,7 +56,7 @@ pub(crate) struct SessionMessage<'m> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct BatchMessage<'m> {
     pub(crate) principal: &'m str,
-    pub(crate) session: Option<SessionMessage<'m>>,
+    pub(crate) session: Option<Box<SessionMessage<'m>>>,
     /// Sorted by key, each key once.
     pub(crate) context: Context<'m>,
     pub(crate) items: Vec<Message<'m>>,
@@ -82,7 +82,7 @@ impl<'m> From<&'m v1::AuthorizeRequest> for Message<'m> {
             resource,
             resource_account,
             context: borrowed(context),
-            session: session.as_ref().map(SessionMessage::from),
+            session: session.as_ref().map(|session| Box::new(session.into())),
             min_generation: *min_generation,
             detail: *detail,
         }
@@ -99,7 +99,7 @@ impl<'m> From<&'m v1::BatchAuthorizeItem> for Message<'m> {
             resource,
             resource_account,
             context: borrowed(context),
-            session: session.as_ref().map(SessionMessage::from),
+            session: session.as_ref().map(|session| Box::new(session.into())),
             min_generation: 0,
             detail: 0,
         }
@@ -112,7 +112,7 @@ impl<'m> From<&'m v1::BatchAuthorizeRequest> for BatchMessage<'m> {
             message;
         Self {
             principal,
-            session: session.as_ref().map(SessionMessage::from),
+            session: session.as_ref().map(|session| Box::new(session.into())),
             context: borrowed(context),
             items: items.iter().map(Message::from).collect(),
             min_generation: *min_generation,

@@ -113,19 +113,22 @@ fn delimited(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A message whose length is known once it is written: one byte is left for it, and more are pushed in when needed.
+/// A message whose length is known once it is written. Two bytes are left for it, which suits all that are not tiny or
+/// huge; what comes after is moved for the others.
 fn nested(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(field << 3 | DELIMITED);
-    let place = out.len();
-    out.push(0);
+    out.extend_from_slice(&[field << 3 | DELIMITED, 0, 0]);
+    let start = out.len();
     write(out);
-    let length = out.len() - place - 1;
-    match (u8::try_from(length), out.get_mut(place)) {
-        (Ok(length @ 0..=0x7f), Some(byte)) => *byte = length,
+    let length = out.len() - start;
+    let place = start - 2..start;
+    match (u16::try_from(length), out.get_mut(place.clone())) {
+        (Ok(length @ 0x80..0x4000), Some(bytes)) => {
+            bytes.copy_from_slice(&[length as u8 | 0x80, (length >> 7) as u8]);
+        }
         _ => {
             let mut bytes = Vec::with_capacity(10);
             varint(&mut bytes, length as u64);
-            out.splice(place..=place, bytes);
+            out.splice(place, bytes);
         }
     }
 }
