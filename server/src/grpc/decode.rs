@@ -112,11 +112,7 @@ pub(crate) fn item<'m>(
         action,
         resource,
         resource_account: present(resource_account),
-        context: decode_context(
-            inherited.chain(context),
-            batch.context.len() + context.len(),
-            &mut wrong,
-        ),
+        context: decode_context(inherited.chain(context), batch.context.len() + context.len(), &mut wrong),
         session: session
             .as_deref()
             .or(batch.session.as_deref())
