@@ -103,7 +103,8 @@ pub async fn run_until(
     let config = Arc::new(config);
     let tally = Arc::new(Tally::default());
     let audit = Audit::open(AuditOptions::new(&config))?;
-    audit.happening(&ServiceEvent::new(Happening::Start).with("version", env!("CARGO_PKG_VERSION")));
+    let start = ServiceEvent::new(Happening::Start).with("version", env!("CARGO_PKG_VERSION"));
+    audit.happening(&start.with("settings", config.not_default()));
     let shared = Shared {
         store,
         config: Arc::clone(&config),

@@ -20,6 +20,9 @@
 mod capture;
 mod escape;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod loss;
 mod mask;
@@ -130,6 +133,8 @@ struct Trail {
     queue: Arc<Queue>,
     counts: Arc<Counts>,
     options: AuditOptions,
+    /// `audit_skip_actions`, taken apart.
+    skipped: Vec<String>,
     allows: AtomicU64,
     left_out: AtomicU64,
     unconfirmed: AtomicU64,
@@ -186,6 +191,7 @@ impl Audit {
         let trail = Trail {
             queue,
             counts,
+            skipped: mask::patterns(&options.skip_actions),
             options,
             allows: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
@@ -204,7 +210,7 @@ impl Audit {
     /// Records one decision. Call it after the decision and before its answer goes out; never blocks.
     pub fn decision(&self, decided: &Decided<'_, '_>) -> Recorded {
         let Some(trail) = &self.trail else { return Recorded::Done };
-        if decided.decision.effect == Effect::Allow && !trail.chooses_allow() {
+        if decided.decision.effect == Effect::Allow && !trail.chooses_allow(decided.input.action) {
             trail.left_out.fetch_add(1, Ordering::Relaxed);
             return Recorded::Done;
         }
@@ -268,8 +274,11 @@ impl Audit {
 }
 
 impl Trail {
-    /// One allow in `allow_one_in`, spread by a hash so that no rhythm of a caller escapes it.
-    fn chooses_allow(&self) -> bool {
+    /// Whether an allow is recorded: one in `allow_one_in`, spread by a hash so that no rhythm of a caller escapes it.
+    fn chooses_allow(&self, action: &str) -> bool {
+        if self.skipped.iter().any(|pattern| mask::matches_in_any_case(pattern, action)) {
+            return false;
+        }
         match self.options.allow_one_in {
             0 => false,
             1 => true,

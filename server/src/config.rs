@@ -175,6 +175,8 @@ pub struct Config {
     pub audit_sync_ms: u64,
     /// One allow in this many is recorded, 0 is none; every deny is. Default 1.
     pub audit_allow_one_in: u64,
+    /// Allows of these actions are not recorded, as patterns with `*` between commas such as `orders:Get*`. Default: none.
+    pub audit_skip_actions: String,
     /// Context keys that a record shows, as patterns with `*` between commas. Default `*`.
     pub audit_context: String,
     /// Further context keys, as such patterns, whose values a record hides. Default: none beside those whose name reads
@@ -261,6 +263,7 @@ impl Default for Config {
             audit_wait_ms: 20,
             audit_sync_ms: 1_000,
             audit_allow_one_in: 1,
+            audit_skip_actions: String::new(),
             audit_context: "*".to_owned(),
             audit_hide: String::new(),
             audit_event_source_suffix: ".amazonaws.com".to_owned(),
@@ -417,6 +420,17 @@ impl Config {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// What is not as by default, `name = value` each.
+    pub(crate) fn not_default(&self) -> Vec<String> {
+        let members = |config: &Self| match serde_json::to_value(config) {
+            Ok(serde_json::Value::Object(members)) => members,
+            _ => serde_json::Map::new(),
+        };
+        let defaults = members(&Self::default());
+        let differing = members(self).into_iter().filter(|(name, value)| defaults.get(name) != Some(value));
+        differing.map(|(name, value)| format!("{name} = {value}")).collect()
     }
 
     fn check_audit(&self, wrong: &mut Vec<String>) {

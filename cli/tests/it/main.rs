@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod audit;
+mod audit_trail;
 mod check;
 #[cfg(test)]
 mod configuration;

@@ -6,11 +6,14 @@
 //! Invariant: bytes written by [`decision`] are read back by [`Reader`] field for field; both are in this file. A reader
 //! that runs out of bytes yields nothing rather than a wrong record.
 
+mod reader;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use portcullis_engine::{ContextValue, Decision, Effect, Instant, Layer, Reason, RequestInput};
 
+pub(super) use self::reader::{Cut, Reader, Taken};
 use super::text_limits::{
     CONTEXT_BYTES_MAX, LIST_VALUES_MAX, MESSAGE_BYTES_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX, VALUE_BYTES_MAX,
 };
@@ -316,165 +319,5 @@ fn layer_byte(layer: Layer) -> u8 {
         Layer::Rcp => 5,
         Layer::Endpoint => 6,
         Layer::Trust => 7,
-    }
-}
-
-/// A text out of the queue, perhaps cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cut<'b> {
-    /// UTF-8.
-    pub(super) text: &'b [u8],
-    /// Bytes that were left out.
-    pub(super) missing: u64,
-}
-
-impl<'b> Cut<'b> {
-    /// The text as such, for whoever has to look into it.
-    pub(super) fn as_str(&self) -> &'b str {
-        std::str::from_utf8(self.text).unwrap_or_default()
-    }
-}
-
-/// A context value out of the queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Taken<'b> {
-    Text(Cut<'b>),
-    Bool(bool),
-    /// A list; its values follow.
-    List(Count),
-}
-
-/// How many there were, and how many are here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) all: u64,
-    pub(super) kept: u64,
-}
-
-/// Reads what this file wrote, in the same order.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'b> {
-    bytes: &'b [u8],
-}
-
-impl<'b> Reader<'b> {
-    pub(super) fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes }
-    }
-
-    pub(super) fn bytes(&mut self, count: usize) -> Option<&'b [u8]> {
-        let (head, tail) = self.bytes.split_at_checked(count)?;
-        self.bytes = tail;
-        Some(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.bytes.split_first_chunk()?;
-        self.bytes = tail;
-        Some(*head)
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        self.array().map(|[byte]| byte)
-    }
-
-    pub(super) fn number(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    pub(super) fn small(&mut self) -> Option<u32> {
-        u32::try_from(self.number()?).ok()
-    }
-
-    pub(super) fn kind(&mut self) -> Option<Kind> {
-        Kind::of(self.byte()?)
-    }
-
-    pub(super) fn effect(&mut self) -> Option<Effect> {
-        Some(if self.byte()? == 1 { Effect::Allow } else { Effect::Deny })
-    }
-
-    pub(super) fn reason(&mut self) -> Option<Reason> {
-        match self.byte()? {
-            0 => Some(Reason::Allowed),
-            1 => Some(Reason::ExplicitDeny),
-            2 => Some(Reason::ImplicitDeny),
-            3 => Some(Reason::EvaluationLimit),
-            _ => None,
-        }
-    }
-
-    pub(super) fn layer(&mut self) -> Option<Layer> {
-        LAYERS.get(usize::from(self.byte()?)).copied()
-    }
-
-    pub(super) fn instant(&mut self) -> Option<Option<Instant>> {
-        if self.byte()? == 0 {
-            return Some(None);
-        }
-        self.time().map(Some)
-    }
-
-    /// A whole second and a part of it.
-    pub(super) fn time(&mut self) -> Option<Instant> {
-        let seconds = i64::from_le_bytes(self.array()?);
-        Some(Instant::new(seconds, u32::from_le_bytes(self.array()?)))
-    }
-
-    pub(super) fn wide(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// What was written as one section, unread.
-    pub(super) fn section(&mut self) -> Option<&'b [u8]> {
-        let length = u32::from_le_bytes(self.array()?);
-        self.bytes(usize::try_from(length).ok()?)
-    }
-
-    /// All that is left, unread.
-    pub(super) fn rest(&self) -> &'b [u8] {
-        self.bytes
-    }
-
-    pub(super) fn text(&mut self) -> Option<Cut<'b>> {
-        let head = self.number()?;
-        let missing = if head & 1 == 1 { self.number()? } else { 0 };
-        let bytes = self.bytes(usize::try_from(head >> 1).ok()?)?;
-        Some(Cut { text: bytes, missing })
-    }
-
-    pub(super) fn count(&mut self) -> Option<Count> {
-        Some(Count { all: self.number()?, kept: self.number()? })
-    }
-
-    pub(super) fn peer(&mut self) -> Option<Peer<'b>> {
-        Some(match self.byte()? {
-            0 => Peer::Unknown,
-            4 => Peer::Ip(IpAddr::from(self.array::<4>()?)),
-            6 => Peer::Ip(IpAddr::from(self.array::<16>()?)),
-            1 => Peer::Unix { uid: self.small()?, gid: self.small()? },
-            2 => Peer::Named(self.text()?.as_str()),
-            _ => return None,
-        })
-    }
-
-    /// The next context entry, or how many were left out.
-    pub(super) fn context_entry(&mut self) -> Option<Result<(Cut<'b>, Taken<'b>), u64>> {
-        Some(match self.byte()? {
-            TEXT => Ok((self.text()?, Taken::Text(self.text()?))),
-            TRUE => Ok((self.text()?, Taken::Bool(true))),
-            FALSE => Ok((self.text()?, Taken::Bool(false))),
-            LIST => Ok((self.text()?, Taken::List(self.count()?))),
-            LEFT_OUT => Err(self.number()?),
-            _ => return None,
-        })
     }
 }

@@ -93,6 +93,11 @@ pub(super) fn patterns(text: &str) -> Vec<String> {
     text.split(',').map(|part| part.trim().to_lowercase()).filter(|part| !part.is_empty()).collect()
 }
 
+/// The same for a pattern in lower case and a text in any.
+pub(super) fn matches_in_any_case(pattern: &str, text: &str) -> bool {
+    matches(pattern, &text.to_lowercase())
+}
+
 /// `*` matches any run of characters; everything else itself.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
@@ -137,6 +142,12 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn actions_are_matched_in_any_case() {
+        assert!(matches_in_any_case("orders:get*", "Orders:GetOrder"));
+        assert!(!matches_in_any_case("orders:get*", "orders:PutOrder"));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct AuditOptions {
     pub sync_ms: u64,
     /// `audit_allow_one_in`.
     pub allow_one_in: u64,
+    /// `audit_skip_actions`.
+    pub skip_actions: String,
     /// `audit_context`.
     pub context: String,
     /// `audit_hide`.
@@ -87,6 +89,7 @@ impl AuditOptions {
             wait_ms: config.audit_wait_ms,
             sync_ms: config.audit_sync_ms,
             allow_one_in: config.audit_allow_one_in,
+            skip_actions: config.audit_skip_actions.clone(),
             context: config.audit_context.clone(),
             hide: config.audit_hide.clone(),
             source_suffix: config.audit_event_source_suffix.clone(),

@@ -117,6 +117,21 @@ async fn allows_are_sampled_and_denies_never() {
 }
 
 #[tokio::test]
+async fn allows_of_skipped_actions_are_left_out_and_their_denies_are_not() {
+    let disk = Disk::default();
+    let audit = open(&disk, |options| options.skip_actions = "s3:*, orders:get*".to_owned());
+    record_done(&audit, 1);
+    let other =
+        Sample { action: "orders:PutOrder".to_owned(), request_id: "put".to_owned(), ..Sample::default() };
+    let denied =
+        Sample { action: "orders:GetOrder".to_owned(), request_id: "no".to_owned(), ..Sample::deny() };
+    assert!(matches!((other.record(&audit), denied.record(&audit)), (Recorded::Done, Recorded::Done)));
+    assert!(audit.close(SOON).await);
+    assert_eq!(ids(&disk.lines()), ["put", "no"]);
+    assert_eq!(audit.counts().left_out, 1);
+}
+
+#[tokio::test]
 async fn drop_mode_loses_exactly_what_finds_no_room_and_says_so() {
     let disk = Disk::default();
     let audit = open(&disk, |options| {

@@ -25,6 +25,8 @@ const WRITE_BYTES: usize = 128 << 10;
 const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// How long the writer waits for more records before it writes few.
 pub(super) const LINGER: Duration = Duration::from_millis(2);
+/// The same where answers wait for the disk.
+const SYNC_LINGER: Duration = Duration::from_micros(100);
 /// How often a destination that fails is tried again.
 const PROBE: Duration = Duration::from_secs(1);
 /// The same while the process wants to end.
@@ -150,8 +152,8 @@ impl Writer {
 
     /// Until the queue is closed and empty.
     pub(super) fn run(&mut self) {
-        let linger = if self.habits.sync { Duration::ZERO } else { LINGER };
         loop {
+            let linger = self.linger();
             let idle = self.dirty.then_some(QUIET);
             let spare = std::mem::take(&mut self.entries);
             let Some(batch) = self.queue.take(spare, linger, idle) else {
@@ -167,6 +169,15 @@ impl Writer {
                 self.put_on_disk();
                 return;
             }
+        }
+    }
+
+    /// Where answers wait for the disk, only company is waited for: when there was some, there is more on its way.
+    fn linger(&self) -> Duration {
+        match self.habits.sync {
+            false => LINGER,
+            true if self.span.records > 1 => SYNC_LINGER,
+            true => Duration::ZERO,
         }
     }
 

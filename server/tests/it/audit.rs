@@ -141,6 +141,8 @@ async fn every_decision_of_every_call_leaves_one_record() {
     let (lines, report) = audited.end().await;
     assert_eq!(recorded(&lines), told);
     assert_eq!(happenings(&lines), ["StartServer", "ReloadPolicies", "StopServer"]);
+    let settings = lines[0]["serviceEventDetails"]["settings"].as_array().unwrap();
+    assert!(settings.contains(&json!("audit_chain = true")), "{settings:?}");
     assert!(report.is_sound() && report.chained == report.lines, "{report:?}");
     assert!(report.processes[0].ended);
 }

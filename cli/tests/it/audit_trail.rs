@@ -1,0 +1,138 @@
+//! `serve` with an audit file: killed in the middle of work, writing to standard output, refusing what cannot be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use portcullis_client::{Client, Request};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{ALICE, GOOD, directory, program, run, text};
+
+/// Often enough to hit the writer at any step. The variable of the same name makes a longer campaign of it.
+const AUDIT_KILLS: u64 = 20;
+const CALLERS: usize = 16;
+
+fn serve(policies: &Path, file: &str, mode: &str) -> Command {
+    let mut command = program();
+    command.args(["serve", text(policies), "--listen", "127.0.0.1:0", "--http-listen", ""]);
+    command.args(["--audit-file", file, "--audit-mode", mode, "--log", "error"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The address, from the line that says it; what follows is read by nobody.
+fn address(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    std::thread::spawn(move || lines.for_each(drop));
+    first.strip_prefix("gRPC listens on ").unwrap().to_owned()
+}
+
+async fn ask(client: &Client) -> Option<String> {
+    let request = Request::new(ALICE, "s3:GetObject", "arn:aws:s3:::reports/2026.csv");
+    client.authorize(request).await.ok().map(|decision| decision.request_id)
+}
+
+/// Asks until the sidecar is killed, and gives the ids of all answers that came.
+async fn answered_until_killed(child: &mut Child, address: &str, time: Duration) -> BTreeSet<String> {
+    let client = Client::builder(address).connect().await.unwrap();
+    while ask(&client).await.is_none() {
+        // The policies are not loaded yet.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let mut told = Vec::new();
+                while let Some(id) = ask(&client).await {
+                    told.push(id);
+                }
+                told
+            })
+        })
+        .collect();
+    tokio::time::sleep(time).await;
+    child.kill().unwrap();
+    let mut told = BTreeSet::new();
+    for caller in callers {
+        told.extend(caller.await.unwrap());
+    }
+    child.wait().unwrap();
+    told
+}
+
+#[tokio::test]
+async fn in_mode_sync_no_answer_is_lost_to_a_kill() {
+    let policies = directory(GOOD);
+    let files = TempDir::new().unwrap();
+    let file = files.path().join("audit.jsonl");
+    let kills = std::env::var("AUDIT_KILLS").map_or(AUDIT_KILLS, |kills| kills.parse().unwrap());
+    let mut all = 0;
+    for round in 0..kills {
+        let mut child = serve(policies.path(), text(&file), "sync").spawn().unwrap();
+        let address = address(&mut child);
+        // Another moment each time, the same in every run.
+        let time = Duration::from_millis(5 + (round * 37) % 60);
+        let told = answered_until_killed(&mut child, &address, time).await;
+        let written = fs::read_to_string(&file).unwrap();
+        for id in &told {
+            assert!(written.contains(id.as_str()), "round {round}: the answer {id} has no record");
+        }
+        all += told.len();
+    }
+    assert!(all > 100, "{all}");
+    let report = run(&["audit", "verify", "--output", "json", text(&file)]);
+    let report: Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(report["Processes"].as_array().unwrap().len() as u64, kills);
+    assert_eq!((&report["Missing"], &report["DeclaredLost"]), (&0.into(), &0.into()), "{report}");
+    let kinds = report["Findings"].as_array().unwrap().iter().map(|finding| &finding["Kind"]);
+    assert!(kinds.into_iter().all(|kind| kind == "Torn"), "{report}");
+}
+
+#[tokio::test]
+async fn standard_output_is_the_trail_s_alone() {
+    let policies = directory(GOOD);
+    let mut child = serve(policies.path(), "-", "block").spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = lines.next().unwrap().unwrap().strip_prefix("gRPC listens on ").unwrap().to_owned();
+    std::thread::spawn(move || lines.for_each(drop));
+    let client = Client::builder(&address).connect().await.unwrap();
+    let id = loop {
+        if let Some(id) = ask(&client).await {
+            break id;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let out = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.first().unwrap()["eventName"], "StartServer");
+    assert_eq!(records.last().unwrap()["eventName"], "StopServer");
+    assert!(records.iter().any(|record| record["requestID"] == id.as_str()));
+}
+
+#[test]
+fn an_audit_file_that_cannot_be_stops_the_start() {
+    let policies = directory(GOOD);
+    let refused = |file: &str, mode: &str| {
+        let output = serve(policies.path(), file, mode).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = refused("/nowhere/audit.jsonl", "block");
+    assert!(code == 1 && err.contains("the audit file `/nowhere/audit.jsonl`"), "{code} {err}");
+    let (code, err) = refused("-", "sync");
+    assert!(code == 64 && err.contains("standard output cannot be put on a disk"), "{code} {err}");
+    let (code, err) = refused("", "sync");
+    assert!(code == 64 && err.contains("`audit_file` is not set"), "{code} {err}");
+    let (code, err) = refused("audit.jsonl", "sometimes");
+    assert!(code == 64 && err.contains("`audit_mode` is \"sometimes\""), "{code} {err}");
+}
