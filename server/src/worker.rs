@@ -176,3 +176,37 @@ async fn serve_protected(socket: Socket, mut entry: Entry, tls: &Tls, site: &Arc
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_to_a_worker_that_has_fewest() {
+        let (mut entrances, mut workers) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (connections, handed) = mpsc::unbounded_channel();
+            entrances.push(Entrance { connections, load: Arc::default() });
+            workers.push(handed);
+        }
+        let door = Door { workers: entrances.into(), tally: Arc::default() };
+        let permits = Arc::new(Semaphore::new(9));
+        let hand_over = || {
+            let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
+            door.hand_over(Detached::Unix(UnixStream::pair().unwrap().0), permit);
+        };
+        (0..6).for_each(|_| hand_over());
+        let mut held: Vec<Vec<Handed>> =
+            workers.iter_mut().map(|worker| std::iter::from_fn(|| worker.try_recv().ok()).collect()).collect();
+        assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
+        // Two are closed on the second worker, and it gets the next two.
+        held[1].clear();
+        assert_eq!(permits.available_permits(), 5);
+        (0..2).for_each(|_| hand_over());
+        assert_eq!(workers.iter_mut().map(|worker| worker.len()).collect::<Vec<_>>(), [0, 2, 0]);
+    }
+}
