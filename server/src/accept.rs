@@ -154,7 +154,8 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
 const ERROR_WAIT_MIN: Duration = Duration::from_millis(50);
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts until `draining`, never more at a time than `connections` has permits. The listener goes with it.
+/// Accepts until `draining`, never serving more at a time than `connections` has permits. The listener goes
+/// with it.
 pub(crate) async fn accept_loop(
     listener: Listener,
     connections: Arc<Semaphore>,
@@ -168,10 +169,11 @@ pub(crate) async fn accept_loop(
 async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door: &Door) {
     let mut error_wait = ERROR_WAIT_MIN;
     loop {
-        let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
         match accept(listener).await {
             Ok(Some(socket)) => {
                 error_wait = ERROR_WAIT_MIN;
+                // One connection of each listener waits here for a place; the others wait in the system's queue.
+                let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
                 door.hand_over(socket, permit);
             }
             Ok(None) => door.tally().connections.foreign.add(),

@@ -138,7 +138,8 @@ where
     let Entry { peer, tokens, leaving } = entry;
     let begun = sleep(site.first_request);
     let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(Whole(stream)));
-    let mut http2 = match leaving.run_until_cancelled(handshake).await {
+    // Who has to leave while the process goes on is told so in HTTP/2, and loses no request that is on its way.
+    let mut http2 = match site.gate.draining().run_until_cancelled(handshake).await {
         Some(Ok(Ok(http2))) => http2,
         // Not HTTP/2, too slow to become it, or too late.
         _ => return,

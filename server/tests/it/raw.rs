@@ -7,6 +7,7 @@ use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub(crate) const AUTHORIZE: &str = "/portcullis.v1.AuthorizationService/Authorize";
@@ -36,7 +37,14 @@ impl Raw {
     }
 
     pub(crate) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), builder).await
+    }
+
+    /// On any stream of bytes.
+    pub(crate) async fn over<S>(stream: S, builder: &h2::client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (requests, connection) = builder.handshake(stream).await.unwrap();
         // It ends with the last handle, or with an error that the calls see.
         tokio::spawn(connection);
