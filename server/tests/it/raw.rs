@@ -37,7 +37,10 @@ impl Raw {
     }
 
     pub(crate) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap(), builder).await
+        let stream = TcpStream::connect(address).await.unwrap();
+        // The parts of a call are small, and none waits for another.
+        stream.set_nodelay(true).unwrap();
+        Self::over(stream, builder).await
     }
 
     /// On any stream of bytes.
