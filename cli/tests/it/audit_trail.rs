@@ -86,7 +86,7 @@ async fn in_mode_sync_no_answer_is_lost_to_a_kill() {
         }
         all += told.len();
     }
-    assert!(all > 100, "{all}");
+    assert!(all > 20, "{all}");
     let report = run(&["audit", "verify", "--output", "json", text(&file)]);
     let report: Value = serde_json::from_str(&report.out).unwrap();
     assert_eq!(report["Processes"].as_array().unwrap().len() as u64, kills);

@@ -22,7 +22,7 @@ use super::service::{Happening, ServiceEvent, now};
 /// Rendered bytes that one write takes.
 const WRITE_BYTES: usize = 128 << 10;
 /// A buffer that grew beyond this is given back.
-const BUFFER_BYTES_MAX: usize = 8 << 20;
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// How long the writer waits for more records before it writes few.
 pub(super) const LINGER: Duration = Duration::from_millis(2);
 /// The same where answers wait for the disk.
