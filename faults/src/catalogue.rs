@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::ensure;
 
-use crate::content;
 use crate::fault::Fault;
+use crate::{content, files, places};
 
 /// Every fault.
 fn all() -> Vec<Fault> {
-    let mut faults = content::faults();
+    let mut faults = [content::faults(), files::faults(), places::faults()].into_iter().flatten().collect::<Vec<_>>();
     faults.sort_by_key(|fault| fault.id);
     faults
 }

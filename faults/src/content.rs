@@ -31,7 +31,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         row("F06", "UTF-16", "a good file in UTF-16, both byte orders", utf16),
         row("F08", "duplicate member", "a member twice at six levels", duplicates),
-        row("F09", "duplicate Sid, user, policy", "the same in two files, and twice in one", same_names),
+        Fault::new("F09", "duplicate Sid, user, policy", "the same in two files, and twice in one", same_names),
         row("F10", "unknown member", "`NotActoin` in a statement, another at the top", || {
             let misspelt = r#"{"Effect": "Allow", "NotActoin": "s3:*", "Resource": "*"}"#;
             vec![
@@ -101,17 +101,29 @@ fn duplicates() -> Files {
     ]
 }
 
-fn same_names() -> Files {
+async fn same_names(lab: Lab) -> Outcome {
     let sids = r#"{"Sid": "A", "Effect": "Allow", "Action": "*", "Resource": "*"}, {"Sid": "A", "Effect": "Deny", "Action": "*", "Resource": "*"}"#;
     let policy = r#"{"Policies": [{"PolicyName": "p", "Arn": "arn:aws:iam::111122223333:policy/p", "PolicyVersionList": [{"VersionId": "v1", "IsDefaultVersion": true, "Document": {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}}]}]}"#;
-    vec![
+    let files = vec![
         ("sid.json", user("bob", sids).into(), "duplicate-sid"),
-        // `alice` is in the good file.
-        ("user.json", user("alice", &allow("*")).into(), "duplicate-entity"),
-        ("z1.json", user("carl", &allow("*")).into(), ""),
-        ("z2.json", policy.into(), ""),
-        ("z3.json", policy.into(), "duplicate-entity"),
-    ]
+        ("u1.json", user("carl", &allow("*")).into(), ""),
+        ("u2.json", user("carl", &allow("*")).into(), "duplicate-entity"),
+        ("z1.json", policy.into(), ""),
+        ("z2.json", policy.into(), "duplicate-entity"),
+    ];
+    // `check` tells of the other place as well, which the status leaves out.
+    let folder = lab.folder("F09-check")?;
+    for (name, bytes, _) in &files {
+        put(&folder, name, bytes)?;
+    }
+    let checked = std::process::Command::new(lab.program()).args(["check", "--output", "json"]).arg(&folder).output()?;
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout)?;
+    let found = report.get("Diagnostics").and_then(|found| found.as_array()).context("no diagnostics")?;
+    for [one, other] in [["u1.json", "u2.json"], ["z1.json", "z2.json"]] {
+        let both = |text: &str| text.contains(one) && text.contains(other);
+        ensure!(found.iter().any(|finding| both(&finding.to_string())), "no finding names {one} and {other}");
+    }
+    Ok(format!("{}; `check` names both places", refused(lab, "F09", files).await?))
 }
 
 fn lists() -> Files {
@@ -120,7 +132,7 @@ fn lists() -> Files {
     vec![
         ("bad.json", b"[]".to_vec(), "wrong-type"),
         ("bad2.json", document.into(), "document-not-object"),
-        ("bad3.json", list_for_object.into(), "invalid-condition"),
+        ("bad3.json", list_for_object.into(), "wrong-type"),
     ]
 }
 

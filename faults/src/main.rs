@@ -8,8 +8,10 @@ mod campaign;
 mod catalogue;
 mod content;
 mod fault;
+mod files;
 mod lab;
 mod page;
+mod places;
 mod policies;
 mod report;
 mod sidecar;
@@ -68,6 +70,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         report::list(&faults)?;
         return Ok(ExitCode::SUCCESS);
     }
+    lab::leave_the_mounts_alone()?;
     let lab = lab::Lab::open(arguments.program.clone(), arguments.kills)?;
     let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let (findings, took) = campaign::run(&lab, &faults, jobs);
