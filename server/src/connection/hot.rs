@@ -157,7 +157,7 @@ impl Round<'_> {
         // A short answer is worth a copy of its own size: it may wait long for a slow peer, and many do at once.
         let bytes = match hot.out.len() {
             0..COPIED_BYTES_MAX => Bytes::copy_from_slice(&hot.out),
-            length => std::mem::replace(&mut hot.out, Vec::with_capacity(length)).into(),
+            length => std::mem::replace(&mut hot.out, Vec::with_capacity(length.min(KEPT_BYTES_MAX))).into(),
         };
         if recorded.is_some() || bytes.len() > UNPACED_BYTES_MAX.min(hot.response_bytes_max) {
             let late = Late {
