@@ -4,7 +4,7 @@ use portcullis_proto::v1;
 use tonic::Code;
 
 use crate::exposition::Page;
-use crate::sidecar::{ALICE, BOB, ORDER, POLICIES, Sidecar, question};
+use crate::sidecar::{ALICE, BOB, ORDER, POLICIES, SOON, Sidecar, question};
 
 const NAMES: &str = include_str!("metrics/names.txt");
 
@@ -12,6 +12,12 @@ async fn scrape(sidecar: &Sidecar) -> Page {
     let (code, text) = sidecar.page("/metrics").await;
     assert_eq!(code, 200);
     Page::read(&text)
+}
+
+/// Waits until the sample is one.
+async fn until(sidecar: &Sidecar, sample: &str) {
+    let one = async { while scrape(sidecar).await.value(sample) < 1.0 {} };
+    tokio::time::timeout(SOON, one).await.unwrap_or_else(|_| panic!("never: {sample}"));
 }
 
 fn decisions(decision: &str, layer: &str, reason: &str) -> String {
@@ -126,6 +132,51 @@ async fn reloads_and_staleness_show() {
     assert!(page.value("portcullis_policy_stale_seconds") > 0.0);
     assert!(page.value(&reloads("rejected")) >= 1.0);
     assert_eq!(page.value(&info), 1.0, "the served set is the same");
+}
+
+#[tokio::test]
+async fn calls_under_way_and_calls_turned_away_are_counted() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 1).await;
+    let mut client = sidecar.policy_set();
+    let wait = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
+    let waiting = tokio::spawn(async move { client.wait_for_revision(wait).await });
+    until(&sidecar, "portcullis_grpc_requests_in_flight").await;
+    for _ in 0..5 {
+        let shed = sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap_err();
+        assert_eq!(shed.code(), Code::ResourceExhausted);
+    }
+    let page = scrape(&sidecar).await;
+    assert_eq!(page.value("portcullis_sheds_total"), 5.0);
+    assert_eq!(page.value("portcullis_refusals_total{reason=\"OVERLOADED\"}"), 5.0);
+    assert_eq!(page.value(&calls("Authorize", "RESOURCE_EXHAUSTED")), 5.0);
+    assert_eq!(page.value("portcullis_grpc_requests_in_flight"), 1.0);
+
+    // A call that its caller gives up is over, and counted as that.
+    waiting.abort();
+    until(&sidecar, &calls("WaitForRevision", "CANCELLED")).await;
+    assert_eq!(scrape(&sidecar).await.value("portcullis_grpc_requests_in_flight"), 0.0);
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn audit_records_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.audit_file = Some(file.clone())).await;
+    let before = scrape(&sidecar).await;
+    for _ in 0..3 {
+        sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+    }
+    let after = scrape(&sidecar).await;
+    let moved = |sample: &str| after.value(sample) - before.value(sample);
+    assert_eq!(moved("portcullis_audit_records_total"), 3.0);
+    assert_eq!(
+        (after.value("portcullis_audit_enabled"), after.value("portcullis_audit_healthy")),
+        (1.0, 1.0)
+    );
+    let lost = after.samples.iter().filter(|(key, _)| key.starts_with("portcullis_audit_lost_total"));
+    assert_eq!(lost.map(|(_, count)| count).sum::<f64>(), 0.0);
+    assert!(after.value("portcullis_audit_queue_records_max") >= 1.0);
 }
 
 /// No text that a caller or a policy file chose is anywhere on the page.
