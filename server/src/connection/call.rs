@@ -139,3 +139,39 @@ impl Unanswered {
         (length == message.len() && length <= bytes_max).then_some(message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().method(method).uri(format!("http://localhost{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn what_clients_send_is_plain_and_all_else_is_not() {
+        let grpc = ("content-type", "application/grpc");
+        let proto = ("content-type", "application/grpc+proto");
+        let usual = [grpc, ("te", "trailers"), ("user-agent", "grpc-go/1.70"), ("grpc-timeout", "1S")];
+        let of = |path, headers: &[_]| HotCall::of(&request(Method::POST, path, headers));
+        assert_eq!(of(AUTHORIZE, &usual), Some(HotCall::Authorize));
+        assert_eq!(of(BATCH, &usual), Some(HotCall::Batch));
+        assert_eq!(of(STREAM, &[proto, ("grpc-encoding", "identity")]), Some(HotCall::Stream));
+        assert_eq!(of("/portcullis.v1.AuthorizationService/Simulate", &usual), None);
+        assert_eq!(of("/portcullis.v1.AuthorizationService/authorize", &usual), None);
+        for other in [
+            &[][..],
+            &[("content-type", "application/grpc-web")],
+            &[("content-type", "application/json")],
+            &[grpc, ("grpc-encoding", "gzip")],
+            &[grpc, ("grpc-timeout", "0m")],
+        ] {
+            assert_eq!(of(AUTHORIZE, other), None, "{other:?}");
+        }
+        assert_eq!(HotCall::of(&request(Method::GET, AUTHORIZE, &usual)), None);
+    }
+}
