@@ -78,7 +78,9 @@ impl From<Status> for Error {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
-        if reason.is_empty() && status.code() == Code::Unavailable {
+        let of_transport = |error: &(dyn std::error::Error + 'static)| error.is::<tonic::transport::Error>();
+        let broken = std::error::Error::source(&status).is_some_and(of_transport);
+        if reason.is_empty() && (broken || status.code() == Code::Unavailable) {
             // The transport's own word, not the sidecar's.
             return Self::unreachable(&status);
         }

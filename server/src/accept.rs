@@ -88,7 +88,7 @@ impl AllowedPeers {
             _ if self.uids.is_empty() && self.gids.is_empty() => true,
             PeerKind::Unix { uid, gid, pid: _ } => self.uids.contains(uid) || self.gids.contains(gid),
             // Whoever cannot be asked is not let in.
-            PeerKind::Unknown | PeerKind::Tcp(_) | PeerKind::Tls { .. } => false,
+            PeerKind::Unknown | PeerKind::Tcp(_) | PeerKind::Known { .. } => false,
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::accept::Peer;
 use crate::config::Config;
 use crate::credentials::{Entry, Gate};
 use crate::grpc::{Authorization, Guard};
-use crate::token::Tokens;
+use crate::token::{Caller, Tokens};
 use call::{HotCall, Unanswered};
 use hot::{Hot, Left};
 use keepalive::Keepalive;
@@ -156,6 +156,7 @@ where
         round: Vec::new(),
         peer,
         tokens,
+        caller: Caller::default(),
         site,
     };
     open.await;
@@ -177,6 +178,8 @@ struct Open<S> {
     peer: Peer,
     /// What its calls need; none when they need none.
     tokens: Option<Arc<Tokens>>,
+    /// The peer by the token of its last call.
+    caller: Caller,
     site: Arc<Site>,
 }
 
@@ -246,15 +249,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
     fn answer_round(&mut self, context: &mut Context<'_>) {
         let tokens = self.tokens.as_ref().map(|tokens| tokens.current());
         let mut hot = self.site.hot.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut round = hot.round(&self.peer);
+        let mut round = hot.round();
         for (request, respond) in self.round.drain(..) {
-            let (mut unanswered, peer) = (Unanswered::new(request, respond), &self.peer);
-            if let Some(tokens) = &tokens
-                && let Err(refusal) = tokens.admit(&mut unanswered.request)
-            {
-                tokio::spawn(refuse::answer(refusal, unanswered, self.site.guard.clone()));
-                continue;
-            }
+            let mut unanswered = Unanswered::new(request, respond);
+            let admitted = match &tokens {
+                None => Ok(&self.peer),
+                Some(tokens) => self.caller.admit(tokens, &mut unanswered.request, &self.peer),
+            };
+            let peer = match admitted {
+                Ok(peer) => peer,
+                Err(refusal) => {
+                    tokio::spawn(refuse::answer(refusal, unanswered, self.site.guard.clone()));
+                    continue;
+                }
+            };
             let mut call = HotCall::of(&unanswered.request);
             if let Some(span) = self.site.guard.trace(&unanswered.request) {
                 // A call that is traced takes the way on which spans are told of things.
@@ -268,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
                     continue;
                 }
                 None | Some(HotCall::Stream) => Some((unanswered, Left::Other)),
-                Some(call) => round.answer(call, unanswered, context),
+                Some(call) => round.answer(call, unanswered, peer, context),
             };
             match (left, call) {
                 (None, _) => {}

@@ -15,6 +15,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request};
 use subtle::ConstantTimeEq as _;
 
+use crate::accept::Peer;
 use crate::config::Config;
 use crate::credentials::{CredentialFile, Reading, Renewable, Renewed};
 use crate::grpc::Refusal;
@@ -53,7 +54,7 @@ pub(crate) struct TokenSet {
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Token {
-    name: String,
+    name: Arc<str>,
     hash: [u8; 32],
     methods: Methods,
 }
@@ -127,16 +128,16 @@ impl TokenSet {
         Ok(Self { tokens, digest: reading.digest() })
     }
 
-    /// Lets a call pass, and takes the token off it.
+    /// Lets a call pass, and takes the token off it. Gives the token's name, where one was needed.
     ///
     /// # Errors
     /// Without a token that is in use, or with one that is not for this call.
-    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Refusal> {
+    pub(crate) fn admit<B>(&self, request: &mut Request<B>) -> Result<Option<Arc<str>>, Refusal> {
         let hash = presented(request.headers()).map(blake3::hash);
         request.headers_mut().remove(AUTHORIZATION);
         let path = request.uri().path();
         if path.starts_with(HEALTH) {
-            return Ok(());
+            return Ok(None);
         }
         let mut found = None;
         for token in &self.tokens {
@@ -146,7 +147,9 @@ impl TokenSet {
         }
         match found {
             None => Err(Refusal::Unauthenticated),
-            Some(token) if token.methods.contains(Methods::of_path(path)) => Ok(()),
+            Some(token) if token.methods.contains(Methods::of_path(path)) => {
+                Ok(Some(Arc::clone(&token.name)))
+            }
             Some(_) => Err(Refusal::NotPermitted),
         }
     }
@@ -157,6 +160,29 @@ impl TokenSet {
             new.tokens.iter().any(|new| new.hash == old.hash && new.methods.contains(old.methods))
         };
         !self.tokens.iter().all(kept)
+    }
+}
+
+/// A peer by the token that it shows, kept from call to call.
+#[derive(Debug, Default)]
+pub(crate) struct Caller(Option<(Arc<str>, Peer)>);
+
+impl Caller {
+    /// Who makes a call: the peer, known by the name of its token as well.
+    ///
+    /// # Errors
+    /// As [`TokenSet::admit`].
+    pub(crate) fn admit<'a, B>(
+        &'a mut self,
+        tokens: &TokenSet,
+        request: &mut Request<B>,
+        peer: &'a Peer,
+    ) -> Result<&'a Peer, Refusal> {
+        let Some(name) = tokens.admit(request)? else { return Ok(peer) };
+        if self.0.as_ref().is_none_or(|(last, _)| *last != name) {
+            self.0 = Some((Arc::clone(&name), peer.known_as(&format!("token:{name}"))));
+        }
+        Ok(self.0.as_ref().map_or(peer, |(_, known)| known))
     }
 }
 
@@ -171,6 +197,12 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(rest.trim_ascii())
 }
 
+/// Reads a file of tokens and counts them.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn count_tokens(bytes: &[u8]) -> Result<usize, Vec<String>> {
+    file::parse(bytes).map(|tokens| tokens.len())
+}
+
 impl Renewable for Tokens {
     fn files(&self) -> &[CredentialFile] {
         &self.files
@@ -182,7 +214,7 @@ impl Renewable for Tokens {
 
     fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<String>> {
         let new = Arc::new(TokenSet::of(reading)?);
-        let names: Vec<_> = new.tokens.iter().map(|token| token.name.clone()).collect();
+        let names: Vec<_> = new.tokens.iter().map(|token| token.name.to_string()).collect();
         let old = std::mem::replace(
             &mut *self.current.write().unwrap_or_else(PoisonError::into_inner),
             Arc::clone(&new),

@@ -167,7 +167,9 @@ async fn serve(socket: Detached, counted: Counted, site: Arc<Site>, first_byte: 
 async fn serve_protected(socket: Socket, mut entry: Entry, tls: &Tls, site: &Arc<Site>, tally: &Tally) {
     match tls.accept(socket).await {
         Ok(protected) => {
-            entry.peer = entry.peer.named(tls::peer_name(&protected));
+            if let Some(name) = tls::peer_name(&protected) {
+                entry.peer = entry.peer.known_as(&name);
+            }
             connection::serve(protected, entry, Arc::clone(site)).await;
         }
         Err(error) => {
@@ -200,8 +202,10 @@ mod tests {
             door.hand_over(Detached::Unix(UnixStream::pair().unwrap().0), permit);
         };
         (0..6).for_each(|_| hand_over());
-        let mut held: Vec<Vec<Handed>> =
-            workers.iter_mut().map(|worker| std::iter::from_fn(|| worker.try_recv().ok()).collect()).collect();
+        let mut held: Vec<Vec<Handed>> = workers
+            .iter_mut()
+            .map(|worker| std::iter::from_fn(|| worker.try_recv().ok()).collect())
+            .collect();
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
         // Two are closed on the second worker, and it gets the next two.
         held[1].clear();

@@ -24,11 +24,11 @@ pub(crate) enum PeerKind {
     Unknown,
     /// By its address.
     Tcp(SocketAddr),
-    /// By the certificate that it has shown.
-    Tls {
+    /// By what it has shown: the name in its certificate, the name of its token.
+    Known {
         /// Where from.
         address: SocketAddr,
-        /// The name in the certificate, with its kind.
+        /// The name, with its kind.
         name: String,
     },
     /// By its credentials at the time it connected; the process id is a hint.
@@ -47,11 +47,14 @@ impl Peer {
         Self(Arc::new(kind))
     }
 
-    /// The same peer, known by the name in its certificate, if it has shown one.
-    pub(crate) fn named(self, name: Option<String>) -> Self {
-        match (self.kind(), name) {
-            (PeerKind::Tcp(address), Some(name)) => Self::new(PeerKind::Tls { address: *address, name }),
-            _ => self,
+    /// The same peer, known by one name more. What the system says of the peer of a Unix socket is worth more than any.
+    pub(crate) fn known_as(&self, name: &str) -> Self {
+        match self.kind() {
+            PeerKind::Tcp(address) => Self::new(PeerKind::Known { address: *address, name: name.to_owned() }),
+            PeerKind::Known { address, name: first } => {
+                Self::new(PeerKind::Known { address: *address, name: format!("{first} {name}") })
+            }
+            PeerKind::Unknown | PeerKind::Unix { .. } => self.clone(),
         }
     }
 
@@ -72,7 +75,7 @@ impl fmt::Display for Peer {
         match self.kind() {
             PeerKind::Unknown => f.write_str("unknown"),
             PeerKind::Tcp(address) => write!(f, "{address}"),
-            PeerKind::Tls { address, name } => write!(f, "{address} {name}"),
+            PeerKind::Known { address, name } => write!(f, "{address} {name}"),
             PeerKind::Unix { uid, gid, pid: Some(pid) } => write!(f, "uid {uid} gid {gid} pid {pid}"),
             PeerKind::Unix { uid, gid, pid: None } => write!(f, "uid {uid} gid {gid}"),
         }

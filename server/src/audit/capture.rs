@@ -33,8 +33,13 @@ pub enum Peer<'a> {
         /// Group id at the time of the connect.
         gid: u32,
     },
-    /// Something else, in words.
-    Named(&'a str),
+    /// Over TCP, and known by what it has shown: the name in its certificate, the name of its token.
+    Known {
+        /// Where from.
+        ip: IpAddr,
+        /// The name, with its kind in front.
+        name: &'a str,
+    },
 }
 
 /// One decision as its maker has it, borrowed.
@@ -137,22 +142,29 @@ fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 fn write_peer(out: &mut Vec<u8>, peer: Peer<'_>) {
     match peer {
         Peer::Unknown => out.push(0),
-        Peer::Ip(IpAddr::V4(address)) => {
-            out.push(4);
-            out.extend_from_slice(&address.octets());
-        }
-        Peer::Ip(IpAddr::V6(address)) => {
-            out.push(6);
-            out.extend_from_slice(&address.octets());
-        }
+        Peer::Ip(ip) => write_ip(out, ip),
         Peer::Unix { uid, gid } => {
             out.push(1);
             number(out, uid.into());
             number(out, gid.into());
         }
-        Peer::Named(name) => {
+        Peer::Known { ip, name } => {
             out.push(2);
+            write_ip(out, ip);
             text(out, name, VALUE_BYTES_MAX);
+        }
+    }
+}
+
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            out.push(4);
+            out.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(6);
+            out.extend_from_slice(&ip.octets());
         }
     }
 }

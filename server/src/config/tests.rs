@@ -41,3 +41,79 @@ fn a_reachable_address_needs_the_option() {
     config.uds = Some("/run/portcullis/socket".into());
     config.check().unwrap();
 }
+
+#[test]
+fn an_address_that_other_machines_reach_needs_a_credential() {
+    let file = || Some(PathBuf::from("file"));
+    // Certificate and key, authority of callers, tokens, and whether plain text is allowed.
+    for (tls, mutual, tokens, allowed, good) in [
+        (false, false, false, false, false),
+        (false, false, false, true, true),
+        (true, false, false, false, false),
+        (true, false, false, true, true),
+        (true, true, false, false, true),
+        (true, false, true, false, true),
+        (true, true, true, false, true),
+        // A token in plain text is one that others have.
+        (false, false, true, false, false),
+        (false, false, true, true, false),
+    ] {
+        let mut config = Config {
+            tls_certificate: file().filter(|_| tls),
+            tls_key: file().filter(|_| tls),
+            tls_client_ca: file().filter(|_| mutual),
+            token_file: file().filter(|_| tokens),
+            allow_plaintext_network: allowed,
+            ..Config::default()
+        };
+        config.check().unwrap();
+        for listen in ["0.0.0.0:8180", "[::]:8180", "10.1.2.3:8180"] {
+            config.listen = listen.to_owned();
+            let case = format!("{listen} tls {tls} mutual {mutual} tokens {tokens} allowed {allowed}");
+            assert_eq!(config.check().is_ok(), good, "{case}");
+        }
+    }
+}
+
+#[test]
+fn credentials_that_do_nothing_are_mistakes() {
+    let file = || Some(PathBuf::from("file"));
+    let uds = Config { uds: file(), ..Config::default() };
+    for (config, wrong) in [
+        (Config { tls_certificate: file(), ..Config::default() }, 1),
+        (Config { tls_key: file(), ..Config::default() }, 1),
+        (Config { tls_client_ca: file(), ..Config::default() }, 1),
+        (Config { tls_client_crl: file(), ..Config::default() }, 1),
+        (Config { uds_token_exempt: true, ..Config::default() }, 2),
+        (Config { uds_token_exempt: true, ..uds.clone() }, 1),
+        (
+            Config {
+                uds_allowed_uids: "0".to_owned(),
+                uds_allowed_gids: "1".to_owned(),
+                ..Config::default()
+            },
+            2,
+        ),
+        (
+            Config {
+                uds_allowed_uids: "root".to_owned(),
+                uds_allowed_gids: "1 2, -1".to_owned(),
+                ..uds.clone()
+            },
+            2,
+        ),
+        (Config { tls_certificate: file(), tls_key: file(), listen: String::new(), ..uds.clone() }, 1),
+        (Config { tls_handshake_ms: 0, credentials_poll_ms: 0, ..Config::default() }, 2),
+    ] {
+        let ConfigError::Values(found) = config.check().unwrap_err() else { panic!("values are wrong") };
+        assert_eq!(found.len(), wrong, "{found:?}");
+    }
+    let good = Config {
+        uds_allowed_uids: " 0,65532 ,".to_owned(),
+        uds_token_exempt: true,
+        token_file: file(),
+        ..uds
+    };
+    good.check().unwrap();
+    assert_eq!(good.allowed_peers().uids, [0, 65532]);
+}

@@ -62,9 +62,9 @@ impl Hot {
     }
 
     /// Begins to answer what came in together. It is over before anything is waited for.
-    pub(super) fn round<'h>(&'h mut self, peer: &'h Peer) -> Round<'h> {
+    pub(super) fn round(&mut self) -> Round<'_> {
         self.out.shrink_to(KEPT_BYTES_MAX);
-        Round { hot: self, peer, moment: None }
+        Round { hot: self, moment: None }
     }
 
     /// How a call is counted.
@@ -93,7 +93,6 @@ impl Hot {
 /// Requests that came in together and are answered from one snapshot.
 pub(super) struct Round<'h> {
     pub(super) hot: &'h mut Hot,
-    peer: &'h Peer,
     moment: Option<Moment>,
 }
 
@@ -111,17 +110,23 @@ impl Round<'_> {
         &mut self,
         call: HotCall,
         mut unanswered: Unanswered,
+        peer: &Peer,
         context: &mut Context<'_>,
     ) -> Option<(Unanswered, Left)> {
         if unanswered.poll_body(self.hot.message_bytes_max, context).is_pending() {
             return Some((unanswered, Left::Unfinished));
         }
-        self.answer_whole(call, unanswered).map(|unanswered| (unanswered, Left::Other))
+        self.answer_whole(call, unanswered, peer).map(|unanswered| (unanswered, Left::Other))
     }
 
     /// The same for a call that is all there.
-    pub(super) fn answer_whole(&mut self, call: HotCall, unanswered: Unanswered) -> Option<Unanswered> {
-        match self.write_answer(call, &unanswered) {
+    pub(super) fn answer_whole(
+        &mut self,
+        call: HotCall,
+        unanswered: Unanswered,
+        peer: &Peer,
+    ) -> Option<Unanswered> {
+        match self.write_answer(call, &unanswered, peer) {
             Some(recorded) => {
                 self.send(call, unanswered.respond, recorded);
                 None
@@ -131,7 +136,7 @@ impl Round<'_> {
     }
 
     /// Writes the answer to `out`.
-    fn write_answer(&mut self, call: HotCall, unanswered: &Unanswered) -> Option<Recorded> {
+    fn write_answer(&mut self, call: HotCall, unanswered: &Unanswered, peer: &Peer) -> Option<Recorded> {
         let message = unanswered.message(self.hot.message_bytes_max)?;
         if !self.hot.guard.has_room() {
             return None;
@@ -140,7 +145,7 @@ impl Round<'_> {
         if self.moment.is_none() {
             self.moment = authorization.moment_after(stamp);
         }
-        let (moment, peer) = (self.moment.as_ref()?, self.peer);
+        let moment = self.moment.as_ref()?;
         out.clear();
         // The slow way runs into the same panic, has a net under it and an answer for the caller.
         let answered = catch_unwind(AssertUnwindSafe(|| match call {

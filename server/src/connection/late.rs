@@ -29,7 +29,7 @@ pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, 
         }
         drop(entered);
     }
-    let left = lock(&site).round(&peer).answer_whole(call, unanswered);
+    let left = lock(&site).round().answer_whole(call, unanswered, &peer);
     if let Some(unanswered) = left {
         bridge::answer(unanswered, peer, site.guard.clone()).await;
     }

@@ -33,7 +33,7 @@ pub(super) fn written_down(audit: &Audit, answered: &Answered<'_>) -> Recorded {
         peer: match answered.peer.kind() {
             PeerKind::Unknown => Peer::Unknown,
             PeerKind::Tcp(address) => Peer::Ip(address.ip()),
-            PeerKind::Tls { address: _, name } => Peer::Named(name),
+            PeerKind::Known { address, name } => Peer::Known { ip: address.ip(), name },
             PeerKind::Unix { uid, gid, pid: _ } => Peer::Unix { uid: *uid, gid: *gid },
         },
         user_agent: "",

@@ -53,7 +53,10 @@ pub(super) fn build(reading: &Reading) -> Result<Built, Vec<String>> {
         None => config.with_no_client_auth(),
     };
     // It checks that the key is that of the certificate.
-    let mut config = config.with_single_cert(chain, key).map_err(sentence)?;
+    let mut config = config.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => vec![file.sentence("it is not the key of the certificate")],
+        error => sentence(error),
+    })?;
     config.alpn_protocols = vec![HTTP2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

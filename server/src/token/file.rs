@@ -64,7 +64,7 @@ fn parse_line(number: usize, line: &str) -> Result<Token, String> {
         _ => return Err("a line is `[NAME] TOKEN [methods=METHOD,METHOD...]`".to_owned()),
     };
     check_token(token)?;
-    Ok(Token { name, hash: *blake3::hash(token.as_bytes()).as_bytes(), methods })
+    Ok(Token { name: name.into(), hash: *blake3::hash(token.as_bytes()).as_bytes(), methods })
 }
 
 fn parse_methods(names: &str) -> Result<Methods, String> {

@@ -29,7 +29,7 @@ fn path(method: &str) -> &'static str {
 fn the_file_has_names_tokens_methods_and_comments() {
     let text = format!("# who\n\n{A}\n  ci.2\t{B}  methods=Authorize,Reflection \r\n");
     let set = set(&text);
-    let of = |at: usize| (set.tokens[at].name.as_str(), set.tokens[at].methods);
+    let of = |at: usize| (&*set.tokens[at].name, set.tokens[at].methods);
     assert_eq!(of(0), ("line 3", Methods::DECISIONS));
     assert_eq!(of(1), ("ci.2", Methods(1 | 1 << REFLECTION_AT)));
     assert_eq!(set.tokens.len(), 2);

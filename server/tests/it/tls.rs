@@ -190,7 +190,9 @@ async fn only_callers_with_a_good_certificate_are_let_in() {
     let audit = std::fs::read_to_string(audit).unwrap();
     let decided: Vec<_> = audit.lines().filter(|line| line.contains("GetOrder")).collect();
     assert_eq!(decided.len(), 1, "{audit}");
-    assert!(decided[0].contains("URI:spiffe://acme/orders"), "{}", decided[0]);
+    for part in ["\"sourceIPAddress\":\"127.0.0.1\"", "\"peer\":\"127.0.0.1 URI:spiffe://acme/orders\""] {
+        assert!(decided[0].contains(part), "{part}: {}", decided[0]);
+    }
 }
 
 #[tokio::test]

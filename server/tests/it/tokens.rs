@@ -234,5 +234,8 @@ async fn tokens_are_told_to_nobody() {
     sidecar.stop().await;
     let audit = std::fs::read_to_string(directory.path().join("audit")).unwrap();
     assert!(audit.contains("ChangeTokens") && audit.contains("\"other\""), "{audit}");
+    for caller in ["app", "all", "other"] {
+        assert!(audit.contains(&format!("\"peer\":\"127.0.0.1 token:{caller}\"")), "{caller}: {audit}");
+    }
     assert!(!audit.contains("canary"));
 }

@@ -145,12 +145,22 @@ impl<'b> Reader<'b> {
     pub(in crate::audit) fn peer(&mut self) -> Option<Peer<'b>> {
         Some(match self.byte()? {
             0 => Peer::Unknown,
-            4 => Peer::Ip(IpAddr::from(self.array::<4>()?)),
-            6 => Peer::Ip(IpAddr::from(self.array::<16>()?)),
+            family @ (4 | 6) => Peer::Ip(self.ip(family)?),
             1 => Peer::Unix { uid: self.small()?, gid: self.small()? },
-            2 => Peer::Named(self.text()?.as_str()),
+            2 => {
+                let family = self.byte()?;
+                Peer::Known { ip: self.ip(family)?, name: self.text()?.as_str() }
+            }
             _ => return None,
         })
+    }
+
+    fn ip(&mut self, family: u8) -> Option<IpAddr> {
+        match family {
+            4 => Some(IpAddr::from(self.array::<4>()?)),
+            6 => Some(IpAddr::from(self.array::<16>()?)),
+            _ => None,
+        }
     }
 
     /// The next context entry, or how many were left out.

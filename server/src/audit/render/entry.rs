@@ -98,7 +98,11 @@ impl<'b> Entry<'b> {
         }
         out.extend_from_slice(b",\"sourceIPAddress\":\"");
         if source_ip.is_empty() {
-            peer_text(out, self.peer);
+            let shown = match self.peer {
+                Peer::Known { ip, name: _ } => Peer::Ip(ip),
+                other => other,
+            };
+            peer_text(out, shown);
         } else {
             escape(out, source_ip);
         }
@@ -251,6 +255,9 @@ fn peer_text(out: &mut Vec<u8>, peer: Peer<'_>) {
             out.extend_from_slice(b",gid=");
             number(out, gid);
         }
-        Peer::Named(name) => escape(out, name.as_bytes()),
+        Peer::Known { ip, name } => {
+            drop(write!(out, "{ip} "));
+            escape(out, name.as_bytes());
+        }
     }
 }
