@@ -20,3 +20,5 @@ mod sidecar;
 mod simulate;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transport;
