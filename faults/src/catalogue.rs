@@ -5,11 +5,19 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 
 use crate::fault::Fault;
-use crate::{content, files, places};
+use crate::{attacks, calls, content, files, identity, places};
 
 /// Every fault.
 fn all() -> Vec<Fault> {
-    let mut faults = [content::faults(), files::faults(), places::faults()].into_iter().flatten().collect::<Vec<_>>();
+    let mut faults =
+        [
+        content::faults(),
+        files::faults(),
+        places::faults(),
+        attacks::faults(),
+        calls::faults(),
+        identity::faults(),
+    ].into_iter().flatten().collect::<Vec<_>>();
     faults.sort_by_key(|fault| fault.id);
     faults
 }

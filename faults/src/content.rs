@@ -20,7 +20,9 @@ type Files = Vec<(&'static str, Vec<u8>, &'static str)>;
 
 pub(crate) fn faults() -> Vec<Fault> {
     let mut faults = vec![
-        row("F01", "truncated JSON", "half of a good file", || one(GOOD.split_at(GOOD.len() / 2).0, "json-syntax")),
+        row("F01", "truncated JSON", "half of a good file", || {
+            one(GOOD.split_at(GOOD.len() / 2).0, "json-syntax")
+        }),
         row("F02", "zero-byte file", "an empty file", || one("", "empty-file")),
         row("F03", "file of NULs", "4,096 NULs, as ext4 leaves them", || one([0_u8; 4096], "json-syntax")),
         row("F04", "not UTF-8", "the byte 0xff in a string", || {
@@ -31,7 +33,12 @@ pub(crate) fn faults() -> Vec<Fault> {
         }),
         row("F06", "UTF-16", "a good file in UTF-16, both byte orders", utf16),
         row("F08", "duplicate member", "a member twice at six levels", duplicates),
-        Fault::new("F09", "duplicate Sid, user, policy", "the same in two files, and twice in one", same_names),
+        Fault::new(
+            "F09",
+            "duplicate Sid, user, policy",
+            "the same in two files, and twice in one",
+            same_names,
+        ),
         row("F10", "unknown member", "`NotActoin` in a statement, another at the top", || {
             let misspelt = r#"{"Effect": "Allow", "NotActoin": "s3:*", "Resource": "*"}"#;
             vec![
@@ -56,13 +63,28 @@ pub(crate) fn faults() -> Vec<Fault> {
     ];
     faults.extend([
         Fault::new("F07", "CRLF", "every line end of a good file made CRLF", crlf),
-        Fault::new("F11", "unknown operator, bad CIDR, bad date", "one file each; values in both modes", values),
+        Fault::new(
+            "F11",
+            "unknown operator, bad CIDR, bad date",
+            "one file each; values in both modes",
+            values,
+        ),
         Fault::new("F12", "depth 100,000", "100,000 opening brackets", deep),
         Fault::new("F13", "1 GiB file", "a sparse file of 1 GiB", huge),
-        Fault::new("F14", "1 million statements, 1 million members", "48 MB of statements, 12 MB of members", many)
-            .slow(),
-        Fault::new("F15", "pattern `*a*a*...` x 1,000", "1,000 patterns of 1,000 stars, a text that nearly fits", stars)
-            .slow(),
+        Fault::new(
+            "F14",
+            "1 million statements, 1 million members",
+            "48 MB of statements, 12 MB of members",
+            many,
+        )
+        .slow(),
+        Fault::new(
+            "F15",
+            "pattern `*a*a*...` x 1,000",
+            "1,000 patterns of 1,000 stars, a text that nearly fits",
+            stars,
+        )
+        .slow(),
         Fault::new("F20", "huge integer", "2^53+1, 30 digits and 1e999 in a condition", integers),
     ]);
     faults
@@ -94,9 +116,23 @@ fn duplicates() -> Files {
     vec![
         ("top.json", br#"{"UserDetailList": [], "UserDetailList": []}"#.to_vec(), twice),
         ("entry.json", br#"{"UserDetailList": [{"UserName": "a", "UserName": "b"}]}"#.to_vec(), twice),
-        ("document.json", user("bob", &allow("*")).replace("\"Version\"", "\"Version\": \"2012-10-17\", \"Version\"").into(), twice),
-        ("statement.json", statement(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#), twice),
-        ("operator.json", statement(&allow_if(r#"{"Bool": {"a:b": "true"}, "Bool": {"a:c": "true"}}"#)), twice),
+        (
+            "document.json",
+            user("bob", &allow("*"))
+                .replace("\"Version\"", "\"Version\": \"2012-10-17\", \"Version\"")
+                .into(),
+            twice,
+        ),
+        (
+            "statement.json",
+            statement(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#),
+            twice,
+        ),
+        (
+            "operator.json",
+            statement(&allow_if(r#"{"Bool": {"a:b": "true"}, "Bool": {"a:c": "true"}}"#)),
+            twice,
+        ),
         ("key.json", statement(&allow_if(r#"{"Bool": {"a:b": "true", "a:b": "false"}}"#)), twice),
     ]
 }
@@ -116,7 +152,10 @@ async fn same_names(lab: Lab) -> Outcome {
     for (name, bytes, _) in &files {
         put(&folder, name, bytes)?;
     }
-    let checked = std::process::Command::new(lab.program()).args(["check", "--output", "json"]).arg(&folder).output()?;
+    let checked = std::process::Command::new(lab.program())
+        .args(["check", "--output", "json"])
+        .arg(&folder)
+        .output()?;
     let report: serde_json::Value = serde_json::from_slice(&checked.stdout)?;
     let found = report.get("Diagnostics").and_then(|found| found.as_array()).context("no diagnostics")?;
     for [one, other] in [["u1.json", "u2.json"], ["z1.json", "z2.json"]] {
@@ -128,7 +167,9 @@ async fn same_names(lab: Lab) -> Outcome {
 
 fn lists() -> Files {
     let list_for_object = user("bob", &allow_if("[]"));
-    let document = user("eve", &allow("*")).replace("\"PolicyDocument\": {", "\"PolicyDocument\": [{").replace("]}}]}]}", "]}]}]}]}");
+    let document = user("eve", &allow("*"))
+        .replace("\"PolicyDocument\": {", "\"PolicyDocument\": [{")
+        .replace("]}}]}]}", "]}]}]}]}");
     vec![
         ("bad.json", b"[]".to_vec(), "wrong-type"),
         ("bad2.json", document.into(), "document-not-object"),
@@ -186,8 +227,16 @@ async fn crlf(lab: Lab) -> Outcome {
 
 async fn values(lab: Lab) -> Outcome {
     let bad = [
-        ("cidr.json", user("u1", &allow_if(r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/99"}}"#)), "typed-value"),
-        ("date.json", user("u2", &allow_if(r#"{"DateLessThan": {"aws:CurrentTime": "2026-13-45"}}"#)), "invalid-date"),
+        (
+            "cidr.json",
+            user("u1", &allow_if(r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/99"}}"#)),
+            "typed-value",
+        ),
+        (
+            "date.json",
+            user("u2", &allow_if(r#"{"DateLessThan": {"aws:CurrentTime": "2026-13-45"}}"#)),
+            "invalid-date",
+        ),
         ("number.json", user("u3", &allow_if(r#"{"NumericLessThan": {"a:n": "abc"}}"#)), "typed-value"),
     ];
     let folder = good_folder(&lab, "F11")?;
@@ -212,18 +261,24 @@ async fn values(lab: Lab) -> Outcome {
     strict.serves_alice().await?;
     let found = status.last_rejection.unwrap_or_default().diagnostics;
     for (name, _, code) in &bad {
-        ensure!(found.iter().any(|one| one.code == *code && one.file.ends_with(name)), "no `{code}` of {name}");
+        ensure!(
+            found.iter().any(|one| one.code == *code && one.file.ends_with(name)),
+            "no `{code}` of {name}"
+        );
     }
     // What AWS may already hold loads, and never matches.
     lenient.until_generation(2).await?;
     let warnings = lenient.events("WARN").len();
     ensure!(warnings >= bad.len(), "{warnings} warnings");
-    for (name, resource) in [("u1", "arn:aws:s3:::b/1"), ("u2", "arn:aws:s3:::b/1"), ("u3", "arn:aws:s3:::b/1")] {
+    for (name, resource) in
+        [("u1", "arn:aws:s3:::b/1"), ("u2", "arn:aws:s3:::b/1"), ("u3", "arn:aws:s3:::b/1")]
+    {
         let asked = Request::new(arn(name), "s3:GetObject", resource);
         let asked = asked.context("a:n", Value::Number("1".to_owned()));
         ensure!(!lenient.ask(asked).await?.is_allowed(), "{name} is allowed by a value that cannot be read");
     }
-    Ok("operator refused in both modes; values refused in strict, in lenient warned of and never matching".to_owned())
+    Ok("operator refused in both modes; values refused in strict, in lenient warned of and never matching"
+        .to_owned())
 }
 
 async fn deep(lab: Lab) -> Outcome {

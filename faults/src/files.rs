@@ -19,19 +19,50 @@ use crate::trouble::Before;
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
-        Fault::new("F21", "one bad file among 1,000", "one of 1,001 files broken, then mended", one_of_many).slow(),
-        Fault::new("F22", "one bad file at a cold start", "the same before the start, with and without state", cold),
+        Fault::new("F21", "one bad file among 1,000", "one of 1,001 files broken, then mended", one_of_many)
+            .slow(),
+        Fault::new(
+            "F22",
+            "one bad file at a cold start",
+            "the same before the start, with and without state",
+            cold,
+        ),
         Fault::new("F23", "empty directory at a cold start", "a folder with nothing in it", empty_cold),
         Fault::new("F24", "empty directory on reload", "every file deleted", empty_later),
         Fault::new("F25", "directory missing at the start", "made after the start", missing),
         Fault::new("F26", "directory deleted and made again", "rm -r, mkdir, other files", remade),
-        Fault::new("F27", "directory replaced by rename", "two renames; then a write to the old one", renamed),
-        Fault::new("F28", "root link swapped", "a link renamed over the link, as git-sync does", link_swapped),
-        Fault::new("F29", "ConfigMap swapped 1,000 times", "`..data` renamed under load, the old one removed", storm)
-            .slow(),
-        Fault::new("F30", "ConfigMap swap that removes a file", "one file fewer behind `..data`, back and forth", removal),
-        Fault::new("F31", "a file mounted by itself", "mount --bind of one file, then a change of it", sub_path)
-            .needs(Need::Mounts),
+        Fault::new(
+            "F27",
+            "directory replaced by rename",
+            "two renames; then a write to the old one",
+            renamed,
+        ),
+        Fault::new(
+            "F28",
+            "root link swapped",
+            "a link renamed over the link, as git-sync does",
+            link_swapped,
+        ),
+        Fault::new(
+            "F29",
+            "ConfigMap swapped 1,000 times",
+            "`..data` renamed under load, the old one removed",
+            storm,
+        )
+        .slow(),
+        Fault::new(
+            "F30",
+            "ConfigMap swap that removes a file",
+            "one file fewer behind `..data`, back and forth",
+            removal,
+        ),
+        Fault::new(
+            "F31",
+            "a file mounted by itself",
+            "mount --bind of one file, then a change of it",
+            sub_path,
+        )
+        .needs(Need::Mounts),
         Fault::new("F32", "replaced by an older copy", "rename of a file dated 2001", older),
         Fault::new("F33", "written twice in one second", "same size, same mtime, other content", same_second),
         Fault::new("F34", "touched without a change", "a new mtime on every file", touched),
@@ -78,7 +109,8 @@ async fn cold(lab: Lab) -> Outcome {
     fs::remove_file(folder.join("bad.json"))?;
     without.until_ready().await?;
     without.serves_alice().await?;
-    Ok("NOT_SERVING and UNAVAILABLE; with a kept policy set that is served, stale; both mend themselves".to_owned())
+    Ok("NOT_SERVING and UNAVAILABLE; with a kept policy set that is served, stale; both mend themselves"
+        .to_owned())
 }
 
 /// Up, alive, not ready, and no answer to anything.
@@ -139,7 +171,10 @@ async fn remade(lab: Lab) -> Outcome {
         put(&folder, "good.json", GOOD)?;
         put(&folder, "bob.json", user("bob", &allow(&format!("arn:aws:s3:::b/{round}"))))?;
         sidecar.until_generation(round).await?;
-        ensure!(sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{round}")).await?, "the old one is served");
+        ensure!(
+            sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{round}")).await?,
+            "the old one is served"
+        );
         sidecar.serves_alice().await?;
     }
     Ok("the new content is served, three times in a row".to_owned())
@@ -165,7 +200,10 @@ async fn renamed(lab: Lab) -> Outcome {
     ensure!(status.generation == 2 && !status.degraded, "the old directory is still followed");
     put(&folder, "carl.json", user("carl", &allow("*")))?;
     sidecar.until_generation(3).await?;
-    ensure!(!sidecar.allows(&arn("eve"), "arn:aws:s3:::b/1").await?, "a policy of the old directory is served");
+    ensure!(
+        !sidecar.allows(&arn("eve"), "arn:aws:s3:::b/1").await?,
+        "a policy of the old directory is served"
+    );
     Ok("the new directory is served and followed, the old one is not".to_owned())
 }
 
@@ -183,7 +221,10 @@ async fn link_swapped(lab: Lab) -> Outcome {
     for (version, generation) in [("v2", 2), ("v3", 3), ("v1", 4)] {
         swap(version, &link)?;
         sidecar.until_generation(generation).await?;
-        ensure!(sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{version}")).await?, "{version} is not served");
+        ensure!(
+            sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{version}")).await?,
+            "{version} is not served"
+        );
     }
     Ok("each version is served in turn".to_owned())
 }
@@ -258,7 +299,8 @@ async fn storm(lab: Lab) -> Outcome {
     }
     writer.join().map_err(|_| anyhow::anyhow!("the writer broke"))??;
     until("the last version", async || Ok(whole_version(&client).await? == SWAPS % VERSIONS)).await?;
-    let status = sidecar.until_status("no rejection at the end", |status| status.last_rejection.is_none()).await?;
+    let status =
+        sidecar.until_status("no rejection at the end", |status| status.last_rejection.is_none()).await?;
     let rejected = sidecar.metric("portcullis_policy_reloads_total", "rejected").await?;
     Ok(format!(
         "{asked} batches, each from one version ({} seen); {} generations, {rejected} unstable looks refused; the last version is served",
@@ -272,12 +314,19 @@ async fn whole_version(client: &Client) -> anyhow::Result<u32> {
     let question = |file: usize, version: u32| {
         Request::new(arn(&format!("f{file}")), "s3:GetObject", format!("arn:aws:s3:::b/{version}"))
     };
-    let questions = (0..VERSIONS).flat_map(|version| (0..FILES).map(move |file| question(file, version))).collect();
+    let questions =
+        (0..VERSIONS).flat_map(|version| (0..FILES).map(move |file| question(file, version))).collect();
     let answers = client.authorize_batch(questions).await?;
     let mut found = Vec::new();
     for (version, of_version) in (0..VERSIONS).zip(answers.chunks(FILES)) {
-        let allowed = of_version.iter().filter(|answer| answer.as_ref().is_ok_and(|answer| answer.is_allowed())).count();
-        ensure!(allowed == 0 || allowed == FILES, "{allowed} of {FILES} files are of version {version}: a mix");
+        let allowed = of_version
+            .iter()
+            .filter(|answer| answer.as_ref().is_ok_and(|answer| answer.is_allowed()))
+            .count();
+        ensure!(
+            allowed == 0 || allowed == FILES,
+            "{allowed} of {FILES} files are of version {version}: a mix"
+        );
         found.extend((allowed > 0).then_some(version));
     }
     match found.as_slice() {
@@ -307,10 +356,15 @@ async fn removal(lab: Lab) -> Outcome {
         }
         let begun = Instant::now();
         loop {
-            let ask = |name: &str, place: &str| Request::new(arn(name), "s3:GetObject", format!("arn:aws:s3:::b/{place}"));
-            let answers = client.authorize_batch(vec![ask("a", "new"), ask("a", "old"), ask("b", "old")]).await?;
-            let answers: Vec<_> =
-                answers.iter().map(|answer| answer.as_ref().is_ok_and(|answer| answer.is_allowed())).collect();
+            let ask = |name: &str, place: &str| {
+                Request::new(arn(name), "s3:GetObject", format!("arn:aws:s3:::b/{place}"))
+            };
+            let answers =
+                client.authorize_batch(vec![ask("a", "new"), ask("a", "old"), ask("b", "old")]).await?;
+            let answers: Vec<_> = answers
+                .iter()
+                .map(|answer| answer.as_ref().is_ok_and(|answer| answer.is_allowed()))
+                .collect();
             looks += 1;
             match answers.as_slice() {
                 [true, false, false] if removed => break,
@@ -339,7 +393,8 @@ async fn sub_path(lab: Lab) -> Outcome {
     put(source.parent().unwrap_or(&source), "bob.json", user("bob", &allow("arn:aws:s3:::b/3")))?;
     sidecar.until_scanned().await?;
     ensure!(sidecar.allows(&arn("bob"), "arn:aws:s3:::b/2").await?, "neither the old nor the new one");
-    Ok("warned of at the start; a change in place is served, a rename over the source is not visible".to_owned())
+    Ok("warned of at the start; a change in place is served, a rename over the source is not visible"
+        .to_owned())
 }
 
 async fn older(lab: Lab) -> Outcome {
@@ -372,7 +427,10 @@ async fn same_second(lab: Lab) -> Outcome {
     let sidecar = Plan::new(&lab, &folder).serving().await?;
     for version in 2..8 {
         write(version)?;
-        until("the last write", async || sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{version}")).await).await?;
+        until("the last write", async || {
+            sidecar.allows(&arn("bob"), &format!("arn:aws:s3:::b/{version}")).await
+        })
+        .await?;
     }
     Ok("the last write is served, six times with one mtime and one size".to_owned())
 }

@@ -67,7 +67,9 @@ impl Lab {
                     .status();
                 (!made.is_ok_and(|status| status.success())).then(|| "needs user namespaces".to_owned())
             }
-            Need::FakeTime => fake_time().is_none().then(|| "needs libfaketime (package libfaketime)".to_owned()),
+            Need::FakeTime => {
+                fake_time().is_none().then(|| "needs libfaketime (package libfaketime)".to_owned())
+            }
             Need::Cgroup(controller) => cgroup_parent(controller)
                 .is_none()
                 .then(|| format!("needs root and a `{controller}` control group that may be written")),
@@ -84,7 +86,10 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
 /// libfaketime for programs with threads.
 pub(crate) fn fake_time() -> Option<PathBuf> {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
-    folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketimeMT.so.1")).find(|file| file.is_file())
+    folders
+        .iter()
+        .map(|folder| Path::new(folder).join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.is_file())
 }
 
 /// The folder in which a control group may be made: that of version 1 of the controller, or of version 2.
@@ -131,7 +136,8 @@ pub(crate) fn leave_the_mounts_alone() -> anyhow::Result<()> {
 
 /// Runs a program to its end and gives what it printed.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = std::process::Command::new(program).args(arguments).output().with_context(|| program.to_owned())?;
+    let output =
+        std::process::Command::new(program).args(arguments).output().with_context(|| program.to_owned())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), error.trim());

@@ -4,12 +4,18 @@
 //! the pages, the audit file, the log. Prints a table and exits 1 when any outcome is not the required one. What cannot be
 //! injected here is shown as skipped with its reason and never counted as passed.
 
+mod attacks;
+mod authority;
+mod calls;
 mod campaign;
 mod catalogue;
 mod content;
 mod fault;
 mod files;
+mod frames;
+mod identity;
 mod lab;
+mod neighbours;
 mod page;
 mod places;
 mod policies;

@@ -26,18 +26,29 @@ pub(crate) fn faults() -> Vec<Fault> {
         Fault::new("F36", "pipe, socket, device", "each under a *.json name", not_files),
         Fault::new("F37", "links in a circle", "two links to each other, a link to the folder above", circle),
         Fault::new("F38", "links out of the directory", "an absolute one, and one with `..`", outside),
-        Fault::new("F39", "hard link to a stranger's file", "a link to a file of user 65534", hard_link).needs(Need::Root),
+        Fault::new("F39", "hard link to a stranger's file", "a link to a file of user 65534", hard_link)
+            .needs(Need::Root),
         Fault::new("F40", "file that everybody may write", "chmod 666", writable),
         Fault::new("F41", "no inotify instance left", "a user namespace with none", no_instances)
             .needs(Need::UserNamespace),
-        Fault::new("F42", "no inotify watch left", "a user namespace with one", no_watches).needs(Need::UserNamespace),
-        Fault::new("F43", "event queue overflows", "SIGSTOP, 40,000 events, SIGCONT, no poll", overflow).slow(),
-        Fault::new("F44", "unmounted under us", "umount of a tmpfs, then mounted again", unmounted).needs(Need::Mounts),
+        Fault::new("F42", "no inotify watch left", "a user namespace with one", no_watches)
+            .needs(Need::UserNamespace),
+        Fault::new("F43", "event queue overflows", "SIGSTOP, 40,000 events, SIGCONT, no poll", overflow)
+            .slow(),
+        Fault::new("F44", "unmounted under us", "umount of a tmpfs, then mounted again", unmounted)
+            .needs(Need::Mounts),
         Fault::new("F45", "a change without an event", "the lower layer of an overlay is written", overlay)
             .needs(Need::Mounts),
         Fault::new("F46", "EIO on read", "strace makes reads of one file fail", broken_read).needs(strace),
-        Fault::new("F47", "reads that hang", "strace holds reads of one file for 31 s", hanging).needs(strace).slow(),
-        Fault::new("F48", "writer killed in the middle", "kill -9 of a shell that has written half", half_written),
+        Fault::new("F47", "reads that hang", "strace holds reads of one file for 31 s", hanging)
+            .needs(strace)
+            .slow(),
+        Fault::new(
+            "F48",
+            "writer killed in the middle",
+            "kill -9 of a shell that has written half",
+            half_written,
+        ),
         Fault::elsewhere(
             "F49",
             "several files changed in place",
@@ -46,7 +57,12 @@ pub(crate) fn faults() -> Vec<Fault> {
         ),
         Fault::new("F50", "names that could forge a line", "newline, not UTF-8, 255 bytes, bidi", names),
         Fault::new("F51", "100,000 files", "renamed in at once", crowd).slow(),
-        Fault::new("F52", "no descriptor left for a scan", "RLIMIT_NOFILE of the process lowered to 3", no_descriptors),
+        Fault::new(
+            "F52",
+            "no descriptor left for a scan",
+            "RLIMIT_NOFILE of the process lowered to 3",
+            no_descriptors,
+        ),
     ]
 }
 
@@ -174,7 +190,8 @@ async fn limited(lab: Lab, id: &str, limit: &str, value: &str) -> Outcome {
     let folder = good_folder(&lab, id)?;
     fs::create_dir(folder.join("inner"))?;
     let script = format!("echo {value} > /proc/sys/user/{limit} && exec \"$@\"");
-    let plan = Plan::new(&lab, &folder).before(&["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"]);
+    let plan =
+        Plan::new(&lab, &folder).before(&["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"]);
     let sidecar = plan.serving().await?;
     ensure!(sidecar.metric("portcullis_policy_watching", "").await? < 0.5, "portcullis_policy_watching is 1");
     ensure!(!sidecar.status().await?.watching, "the status says that it watches");
@@ -237,7 +254,8 @@ async fn overlay(lab: Lab) -> Outcome {
     }
     put(&lower, "good.json", GOOD)?;
     put(&lower, "bob.json", user("bob", &allow("arn:aws:s3:::b/1")))?;
-    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     output("mount", &["-t", "overlay", "overlay", "-o", &options, &merged.to_string_lossy()])?;
     let sidecar = Plan::new(&lab, &merged).serving().await?;
     fs::write(lower.join("bob.json"), user("bob", &allow("arn:aws:s3:::b/2")))?;
@@ -253,7 +271,14 @@ impl Tracer {
     /// Attaches to all threads, and waits until it has.
     pub(crate) async fn attach(sidecar: &Sidecar, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new("strace");
-        command.args(["--quiet=attach", "--follow-forks", "-o", "/dev/null", "-p", &sidecar.pid().to_string()]);
+        command.args([
+            "--quiet=attach",
+            "--follow-forks",
+            "-o",
+            "/dev/null",
+            "-p",
+            &sidecar.pid().to_string(),
+        ]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let tracer = Self(command.spawn().context("strace")?);
         let status = format!("/proc/{}/status", sidecar.pid());
@@ -310,7 +335,10 @@ async fn hanging(lab: Lab) -> Outcome {
     ensure!(slowest < Duration::from_secs(2), "an answer took {} ms", slowest.as_millis());
     put(&folder, "bob.json", user("bob", &allow("*")))?;
     until("the next look", async || Ok(sidecar.status().await?.generation == 2)).await?;
-    Ok(format!("{asked} answers meanwhile, the slowest after {} ms; slow step counted; goes on", slowest.as_millis()))
+    Ok(format!(
+        "{asked} answers meanwhile, the slowest after {} ms; slow step counted; goes on",
+        slowest.as_millis()
+    ))
 }
 
 async fn half_written(lab: Lab) -> Outcome {
@@ -339,19 +367,27 @@ async fn names(lab: Lab) -> Outcome {
     let before = Before::of(&sidecar).await?;
     let next = folder.join(".next");
     fs::create_dir(&next)?;
-    let hostile: [&[u8]; 4] =
-        [b"a\n{\"level\":\"ERROR\"}.json", b"\xff\xfe.json", "\u{202e}evil.json".as_bytes(), b"\x1b[2Ja.json"];
+    let hostile: [&[u8]; 4] = [
+        b"a\n{\"level\":\"ERROR\"}.json",
+        b"\xff\xfe.json",
+        "\u{202e}evil.json".as_bytes(),
+        b"\x1b[2Ja.json",
+    ];
     for name in hostile {
         fs::write(next.join(std::ffi::OsStr::from_bytes(name)), "{}")?;
     }
     fs::rename(&next, folder.join("odd"))?;
     let found = before.stays(&sidecar).await?;
-    let odd: Vec<_> = found.iter().filter(|one| one.message.contains("printable")).map(|one| one.file.clone()).collect();
+    let odd: Vec<_> =
+        found.iter().filter(|one| one.message.contains("printable")).map(|one| one.file.clone()).collect();
     ensure!(odd.len() == hostile.len(), "refused are {odd:?}");
     let plain = |text: &str| !text.contains(|c: char| c.is_control() || c == '\u{202e}');
     ensure!(odd.iter().all(|name| plain(name)), "a name is shown as it is: {odd:?}");
     for line in sidecar.log.all() {
-        ensure!(plain(&line) && serde_json::from_str::<serde_json::Value>(&line).is_ok(), "a log line is torn: {line}");
+        ensure!(
+            plain(&line) && serde_json::from_str::<serde_json::Value>(&line).is_ok(),
+            "a log line is torn: {line}"
+        );
     }
     Ok("255 bytes load; the others are refused by an escaped name, every log line is whole".to_owned())
 }

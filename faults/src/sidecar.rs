@@ -284,7 +284,10 @@ impl Sidecar {
     /// Two whole looks at the directory from now on.
     pub(crate) async fn until_scanned(&self) -> anyhow::Result<()> {
         let before = self.metric("portcullis_policy_scans_total", "").await?;
-        until("two scans", async || Ok(self.metric("portcullis_policy_scans_total", "").await? >= before + 2.0)).await
+        until("two scans", async || {
+            Ok(self.metric("portcullis_policy_scans_total", "").await? >= before + 2.0)
+        })
+        .await
     }
 
     /// Events of the log with this level.
@@ -311,7 +314,8 @@ impl Sidecar {
     pub(crate) fn processor_seconds(&self) -> anyhow::Result<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         let (_, rest) = text.rsplit_once(')').context("no name")?;
-        let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            rest.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
         Ok(ticks as f64 / 100.0)
     }
 
@@ -322,7 +326,10 @@ impl Sidecar {
 }
 
 /// Waits for something that must come.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(crate) async fn until(
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !is_so().await? {
         ensure!(begun.elapsed() < NEVER, "never: {what}");

@@ -47,7 +47,8 @@ impl Before {
 
     /// Waits until the fault is over: the old policy set is what the directory holds, without a new generation.
     pub(crate) async fn returns(&self, sidecar: &Sidecar) -> anyhow::Result<()> {
-        let status = sidecar.until_status("the rejection ends", |status| status.last_rejection.is_none()).await?;
+        let status =
+            sidecar.until_status("the rejection ends", |status| status.last_rejection.is_none()).await?;
         ensure!(status.generation == self.status.generation, "the same content got a new generation");
         ensure!(!status.degraded, "it stays degraded");
         sidecar.serves_alice().await

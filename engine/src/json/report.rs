@@ -97,11 +97,12 @@ impl<'a> Report<'a> {
     /// `name` is none of `known`.
     pub(crate) fn unknown(&mut self, code: Code, span: Span, name: &str, place: &str, known: &[&str]) {
         let message = format!("{} is not a member of {place}", quoted(name));
-        let help = match closest(name, known) {
+        // To look for the closest name costs far more than all else about a finding, and nobody sees it of one left out.
+        let help = (self.errors < FINDINGS_MAX).then(|| match closest(name, known) {
             Some(candidate) => format!("did you mean `{candidate}`?"),
             None => format!("the members are {}", known.join(", ")),
-        };
-        self.add(code, Severity::Error, span, message, Some(help));
+        });
+        self.add(code, Severity::Error, span, message, help);
     }
 
     /// Runs `inner` with every place replaced by `span`.
