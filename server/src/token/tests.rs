@@ -86,7 +86,8 @@ fn a_call_needs_one_token_that_is_for_it() {
         &["Bearer "],
         &[&format!("Basic {A}")],
         &[&format!("Bearer {A}x")],
-        &[&format!("Bearer {}", &A[1..])],
+        &[&format!("Bearer {}", A.trim_start_matches("a"))],
+        &[&format!("Bearer a{A}")],
         &[&of_a, &of_a],
     ] {
         assert_eq!(ask(path("Authorize"), values), nobody, "{values:?}");

@@ -29,7 +29,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 /// The certificate that the server shows now.
 async fn shown(secured: &Secured, sidecar: &Sidecar, client: &Pair) -> Vec<u8> {
     let stream = dial(sidecar, &connector(&secured.authority, Some(client), &TLS13, b"h2")).await.unwrap();
-    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    stream.get_ref().1.peer_certificates().unwrap().first().unwrap().to_vec()
 }
 
 fn der(pair: &Pair) -> Vec<u8> {
