@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::word::{equal, first, visit_words};
+use crate::word::{are_digits, equal, equals_folded, first, start, upper, visit_words};
 
 /// A borrowed ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Arn<'a> {
     pub(crate) resource: &'a str,
     /// Everything before the fifth colon.
     pub(crate) prefix: &'a str,
+    /// Whether the prefix has upper-case letters; it is compared in lower case (M-14).
+    pub(crate) prefix_has_upper: bool,
 }
 
 impl<'a> Arn<'a> {
@@ -21,17 +23,24 @@ impl<'a> Arn<'a> {
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut colons = [0_usize; 5];
         let mut count = 0;
-        let mut base = 0;
+        let (mut base, mut uppers) = (0, 0);
         let _ = visit_words(text.as_bytes(), |word| {
             let mut found = equal(word, b':');
             while found != 0 {
-                let Some(colon) = colons.get_mut(count) else { return ControlFlow::Break(()) };
-                *colon = base + first(found);
-                found &= found - 1;
+                let at = first(found);
+                if let Some(colon) = colons.get_mut(count) {
+                    *colon = base + at;
+                }
                 count += 1;
+                if count == 5 {
+                    uppers |= upper(start(word, at));
+                    return ControlFlow::Break(());
+                }
+                found &= found - 1;
             }
+            uppers |= upper(word);
             base += 8;
-            if count < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            ControlFlow::Continue(())
         });
         if count < colons.len() {
             return None;
@@ -46,13 +55,22 @@ impl<'a> Arn<'a> {
             account: text.get(region + 1..account)?,
             resource: text.get(account + 1..)?,
             prefix: text.get(..account)?,
+            prefix_has_upper: uppers != 0,
         })
+    }
+}
+
+impl Arn<'_> {
+    /// Whether the prefix in lower case is `folded`.
+    #[inline]
+    pub(crate) fn has_prefix(&self, folded: &str) -> bool {
+        if self.prefix_has_upper { equals_folded(self.prefix, folded) } else { self.prefix == folded }
     }
 }
 
 /// Exactly 12 digits (I-5).
 pub(crate) fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+    text.len() == 12 && are_digits(text)
 }
 
 /// The partitions AWS runs (G-27).

@@ -66,7 +66,7 @@ pub(crate) fn decide<'a>(evaluation: &Evaluation<'a>, layers: &Layers<'a>) -> Ve
         };
     };
     // 6: another account needs both sides; so does a source identity (T-10).
-    let both_sides = &*evaluation.request.action == "sts:setsourceidentity" && evaluation.is_trust;
+    let both_sides = evaluation.is_trust && evaluation.request.action.is("sts:setsourceidentity");
     if evaluation.resource_account != Some(account) || both_sides {
         return across(evaluation, layers, &grants);
     }

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 
 use smallvec::SmallVec;
 
+use crate::arn::Arn;
 use crate::compile::action::ActionIds;
 use crate::compile::index::{Candidate, ResourceStart, WHOLE_ELEMENT};
 use crate::compile::pool::{Actions, Pool, ResourcePattern, Resources, Statement};
@@ -18,7 +19,7 @@ use crate::compile::{Identity, PolicySet};
 use crate::limit;
 use crate::pattern::{Matched, Pattern, Resolve};
 use crate::policy::Effect;
-use crate::request::{Principal, Request, Target, Value};
+use crate::request::{Principal, Request, Target, Value, fold};
 pub(crate) use principal::Class;
 
 /// The state of one evaluation: facts derived from the directory, and what is learned on the way.
@@ -59,8 +60,7 @@ pub(crate) struct Terms<'a> {
 impl<'a> Terms<'a> {
     #[inline]
     fn of(request: &Request<'_>, pool: &'a Pool, steps: &Cell<u32>) -> Self {
-        let Request { action, action_hash, vendor_length, .. } = request;
-        Self { pool, actions: pool.action_table.matching(action, *action_hash, *vendor_length, steps) }
+        Self { pool, actions: pool.action_table.matching(&request.action, steps) }
     }
 }
 
@@ -160,12 +160,12 @@ impl<'a> Evaluation<'a> {
                 if arn.resource.starts_with("role/") {
                     let role = set.role(arn.account, name);
                     self.resource_identity = role.filter(|role| principal::same_role(&role.arn, text));
-                    self.is_trust = is_trust_action(&request.action);
+                    self.is_trust = is_trust_action(&request.action.folded());
                 } else if arn.resource.starts_with("user/") {
                     self.resource_identity = set.users.get(*text);
                 }
             }
-            if !self.is_trust {
+            if !self.is_trust && !set.resources.entries.is_empty() {
                 let found = set.resources.find(text, &self.steps);
                 self.resource_entries =
                     found.iter().filter_map(|at| set.resources.entries.get(*at as usize)).collect();
@@ -219,8 +219,8 @@ impl<'a> Evaluation<'a> {
         if actions.any_vendor.is_empty() {
             return false;
         }
-        let action = &*self.request.action;
-        let (vendor, name) = action.split_at_checked(self.request.vendor_length).unwrap_or_default();
+        let action = self.request.action.folded();
+        let (vendor, name) = action.split_at_checked(self.request.action.vendor_length).unwrap_or_default();
         let variables = Variables { evaluation: self, pool: terms.pool };
         let yes = |pattern: &Pattern, text| pattern.matches(text, &variables) == Matched::Yes;
         actions.any_vendor.iter().any(|(of, pattern)| yes(of, vendor) && yes(pattern, name))
@@ -264,28 +264,30 @@ impl<'a> Evaluation<'a> {
             return matches!(entry, ResourcePattern::Any);
         };
         // M-25: a specific ARN says nothing about an action without resources.
-        let Target::Arn { text, folded_prefix, arn } = &self.request.target else { return false };
+        let Target::Arn { text, arn } = &self.request.target else { return false };
         let variables = Variables { evaluation: self, pool: terms.pool };
-        if self.prefix_matches(*prefix, folded_prefix, terms)
+        if self.prefix_matches(*prefix, arn, terms)
             && resource.matches(arn.resource, &variables) == Matched::Yes
         {
             return true;
         }
         let Some(whole) = whole.as_ref().filter(|_| wide) else { return false };
-        if **folded_prefix == *arn.prefix {
+        if !arn.prefix_has_upper {
             return whole.matches(text, &variables) == Matched::Yes;
         }
-        whole.matches(&format!("{}:{}", &**folded_prefix, arn.resource), &variables) == Matched::Yes
+        let folded = format!("{}:{}", arn.prefix.to_ascii_lowercase(), arn.resource);
+        whole.matches(&folded, &variables) == Matched::Yes
     }
 
-    fn prefix_matches(&self, prefix: u32, folded_prefix: &str, terms: &Terms<'a>) -> bool {
+    fn prefix_matches(&self, prefix: u32, arn: &Arn<'_>, terms: &Terms<'a>) -> bool {
         let Some(prefix) = terms.pool.prefixes.get(prefix as usize) else { return false };
-        if *prefix.text == *folded_prefix {
+        if arn.has_prefix(&prefix.text) {
             return true;
         }
         let Some(segments) = &prefix.segments else { return false };
         let variables = Variables { evaluation: self, pool: terms.pool };
-        let mut pairs = segments.iter().zip(folded_prefix.split(':'));
+        let folded = fold(arn.prefix, arn.prefix_has_upper);
+        let mut pairs = segments.iter().zip(folded.split(':'));
         pairs.all(|(pattern, segment)| pattern.matches(segment, &variables) == Matched::Yes)
     }
 

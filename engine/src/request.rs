@@ -2,6 +2,7 @@
 //!
 //! Invariant: a `Request` that exists is well formed; evaluation never reports an input error.
 
+mod action;
 mod decode;
 mod fold;
 mod principal;
@@ -16,7 +17,8 @@ use crate::compile::SessionPolicies;
 use crate::condition::key;
 use crate::condition::value::Instant;
 use crate::word::equals_folded;
-pub(crate) use fold::{Folded, fold};
+pub(crate) use action::Action;
+pub(crate) use fold::fold;
 pub(crate) use principal::Principal;
 
 /// A context value as the caller sends it.
@@ -124,8 +126,8 @@ pub(crate) type Readings = ArrayVec<(u16, Read), 4>;
 pub(crate) enum Target<'a> {
     /// `*`: an action without resources (M-25).
     None,
-    /// An ARN, its prefix folded to lower case (M-14).
-    Arn { text: &'a str, folded_prefix: Folded<'a>, arn: Arn<'a> },
+    /// An ARN.
+    Arn { text: &'a str, arn: Arn<'a> },
 }
 
 /// A well-formed request.
@@ -133,11 +135,7 @@ pub(crate) enum Target<'a> {
 pub struct Request<'a> {
     pub(crate) input: RequestInput<'a>,
     pub(crate) principal: Principal<'a>,
-    /// `vendor:name` in lower case.
-    pub(crate) action: Folded<'a>,
-    pub(crate) action_hash: u64,
-    /// Bytes of `vendor:`.
-    pub(crate) vendor_length: usize,
+    pub(crate) action: Action<'a>,
     pub(crate) target: Target<'a>,
     pub(crate) readings: Readings,
 }

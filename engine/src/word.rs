@@ -13,24 +13,27 @@ const fn splat(byte: u8) -> u64 {
 }
 
 /// Shows the words of a text, the last one padded with zeros, until `visit` breaks.
-#[inline]
+#[inline(always)]
 pub(crate) fn visit_words<B>(text: &[u8], mut visit: impl FnMut(u64) -> ControlFlow<B>) -> ControlFlow<B> {
     let (whole, rest) = text.as_chunks::<8>();
-    for bytes in whole {
-        visit(u64::from_le_bytes(*bytes))?;
+    let (mut whole, mut has_rest) = (whole.iter(), !rest.is_empty());
+    // One place that calls `visit`, so that it is compiled into the loop.
+    loop {
+        let word = match whole.next() {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None if !std::mem::take(&mut has_rest) => return ControlFlow::Continue(()),
+            None => match text.last_chunk::<8>() {
+                // The last eight bytes without those that belong to the word before.
+                Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+                None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            },
+        };
+        visit(word)?;
     }
-    if rest.is_empty() {
-        return ControlFlow::Continue(());
-    }
-    visit(match text.last_chunk::<8>() {
-        // The last eight bytes without those that belong to the word before.
-        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
-        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    })
 }
 
 /// Folds over the words of a text.
-#[inline]
+#[inline(always)]
 pub(crate) fn fold_words<T>(text: &str, mut state: T, step: impl Fn(T, u64) -> T) -> T
 where
     T: Copy,
@@ -43,39 +46,39 @@ where
 }
 
 /// Mask of the bytes that equal `byte`.
-#[inline]
+#[inline(always)]
 pub(crate) fn equal(word: u64, byte: u8) -> u64 {
     let other = word ^ splat(byte);
     !(((other & !HIGH) + !HIGH) | other) & HIGH
 }
 
 /// Mask of the ASCII upper-case letters.
-#[inline]
+#[inline(always)]
 pub(crate) fn upper(word: u64) -> u64 {
     let seven = word & !HIGH;
     ((seven + splat(0x80 - b'A')) ^ (seven + splat(0x7F - b'Z'))) & !word & HIGH
 }
 
 /// The word in ASCII lower case.
-#[inline]
+#[inline(always)]
 pub(crate) fn lower(word: u64) -> u64 {
     word | upper(word) >> 2
 }
 
 /// The place of the first byte of a mask; 8 when it has none.
-#[inline]
+#[inline(always)]
 pub(crate) fn first(mask: u64) -> usize {
     (mask.trailing_zeros() / 8) as usize
 }
 
 /// The bytes of the word before place `at`.
-#[inline]
+#[inline(always)]
 pub(crate) fn start(word: u64, at: usize) -> u64 {
     if at >= 8 { word } else { word & !(u64::MAX << (8 * at)) }
 }
 
 /// Stirs a word into a hash.
-#[inline]
+#[inline(always)]
 pub(crate) fn stir(hash: u64, word: u64) -> u64 {
     const ODD: u128 = 0x9E37_79B9_7F4A_7C15;
     let stirred = u128::from(hash ^ word ^ 0xD6E8_FEB8_6659_FD93).wrapping_mul(ODD);
@@ -88,8 +91,14 @@ pub(crate) fn hash_folded(text: &str) -> u64 {
     fold_words(text, text.len() as u64, |hash, word| stir(hash, lower(word)))
 }
 
-/// Whether the text has a `*` or a `?`.
+/// Whether the text has nothing but digits.
 #[inline]
+pub(crate) fn are_digits(text: &str) -> bool {
+    text.as_bytes().iter().fold(true, |all, byte| all & byte.is_ascii_digit())
+}
+
+/// Whether the text has a `*` or a `?`.
+#[inline(always)]
 pub(crate) fn has_wildcard(text: &str) -> bool {
     fold_words(text, 0, |found, word| found | equal(word, b'*') | equal(word, b'?')) != 0
 }

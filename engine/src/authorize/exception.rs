@@ -8,7 +8,10 @@ use crate::request::Principal;
 /// E-40.
 pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
     let request = evaluation.request;
-    match &*request.action {
+    if !request.action.has_exceptions {
+        return false;
+    }
+    match &*request.action.folded() {
         "sts:getcalleridentity" => {
             !matches!(request.principal, Principal::Anonymous | Principal::Provider { .. })
         }
@@ -22,14 +25,18 @@ pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
 /// The layer that an implicit deny is reported in, when no policy could allow the call.
 pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) -> Option<Layer> {
     let request = evaluation.request;
-    let (vendor, name) = request.action.split_at_checked(request.vendor_length)?;
+    if !request.action.has_exceptions {
+        return None;
+    }
+    let action = request.action.folded();
+    let (vendor, name) = action.split_at_checked(request.action.vendor_length)?;
     // T-5
     let assumes = evaluation.is_trust && name.starts_with("assumerole");
     if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
         return Some(layers.resource_layer);
     }
     if let Principal::Provider { saml, .. } = request.principal
-        && mismatched_provider(saml, &request.action)
+        && mismatched_provider(saml, &action)
     {
         return Some(layers.resource_layer);
     }

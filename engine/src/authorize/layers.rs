@@ -121,7 +121,7 @@ impl<'a> Layers<'a> {
         let principal =
             evaluation.request.principal.account().and_then(|account| organization.member(account));
         self.scp = principal.and_then(|account| account.scps.as_deref()).unwrap_or_default();
-        if &*evaluation.request.action == "kms:retiregrant" {
+        if evaluation.request.action.is("kms:retiregrant") {
             return; // E-15
         }
         let owner = evaluation.resource_account.and_then(|account| organization.member(account));

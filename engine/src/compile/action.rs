@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::limit;
 use crate::pattern::{Matched, NoVariables, Pattern};
+use crate::request::Action;
 use crate::word::hash_folded as hash;
 
 /// The id of `*`, which matches every action.
@@ -133,22 +134,16 @@ impl ActionTableBuilder {
 }
 
 impl ActionTable {
-    /// The ids that an action in lower case matches, given its hash; `vendor_length` counts the colon.
+    /// The ids that an action matches.
     #[inline]
-    pub(crate) fn matching(
-        &self,
-        action: &str,
-        hash: u64,
-        vendor_length: usize,
-        steps: &Cell<u32>,
-    ) -> ActionIds<'_> {
-        let literal = self.literals.find(hash, |literal| *literal.text == *action);
+    pub(crate) fn matching(&self, action: &Action<'_>, steps: &Cell<u32>) -> ActionIds<'_> {
+        let literal = self.literals.find(action.hash, |literal| action.is(&literal.text));
         let range = literal.map(|literal| literal.matches.start as usize..literal.matches.end as usize);
         if let Some(ids) = range.and_then(|range| self.matches.get(range)) {
             return ActionIds::Known(ids);
         }
         let mut ids = SmallVec::from_slice(&[ANY, UNINDEXED]);
-        self.find_globs(action, vendor_length, steps, |id| ids.push(id));
+        self.find_globs(&action.folded(), action.vendor_length, steps, |id| ids.push(id));
         ActionIds::Computed(ids)
     }
 
@@ -175,8 +170,7 @@ mod tests {
 
     fn ids(table: &ActionTable, action: &str) -> Vec<u32> {
         let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
-        let vendor_length = action.find(':').unwrap() + 1;
-        let mut ids = table.matching(action, hash(action), vendor_length, &steps).as_slice().to_vec();
+        let mut ids = table.matching(&Action::parse(action).unwrap(), &steps).as_slice().to_vec();
         ids.sort_unstable();
         ids
     }

@@ -60,6 +60,8 @@ pub(crate) struct Index {
     /// Open addressing by action id; a power of two of slots, at least half of them empty.
     groups: Box<[Group]>,
     candidates: Box<[Candidate]>,
+    /// A bit for each group: most actions without one are told by it.
+    bits: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,10 +153,11 @@ impl Index {
         let runs = candidates.chunk_by(|one, other| one.action == other.action);
         let slots = if candidates.is_empty() { 0 } else { (runs.count() * 2).next_power_of_two() };
         let mut groups = vec![EMPTY; slots];
-        let mut start = 0;
+        let (mut start, mut bits) = (0, 0);
         for run in candidates.chunk_by(|one, other| one.action == other.action) {
             let end = start + run.len() as u32;
             let action = run.first().map_or(ANY, |candidate| candidate.action);
+            bits |= bit(action);
             let mut at = slot(action, slots);
             while groups.get(at).is_some_and(|group| group.action != EMPTY.action) {
                 at = (at + 1) & (slots - 1);
@@ -164,7 +167,7 @@ impl Index {
             }
             start = end;
         }
-        Self { groups: groups.into(), candidates: candidates.into() }
+        Self { groups: groups.into(), candidates: candidates.into(), bits }
     }
 
     #[inline]
@@ -191,10 +194,10 @@ impl Index {
         resource: &ResourceStart<'_>,
         visit: &mut impl FnMut(&Candidate) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        if self.groups.is_empty() {
-            return ControlFlow::Continue(());
-        }
         for action in actions {
+            if self.bits & bit(*action) == 0 {
+                continue;
+            }
             let group = self.group(*action);
             if group.len() > SEARCH_MIN {
                 search(group, resource, visit)?;
@@ -232,6 +235,11 @@ fn search<B>(
         }
     }
     ControlFlow::Continue(())
+}
+
+#[inline]
+fn bit(action: u32) -> u64 {
+    1 << (action % 64)
 }
 
 #[inline]

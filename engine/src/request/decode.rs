@@ -1,15 +1,14 @@
 //! From what a caller says to a well-formed request; every violation is found here and nowhere else.
 
-use std::ops::ControlFlow;
-
+use super::action::ActionProblem;
 use super::{
-    ContextValue, OwnedKeys, Principal, Read, Readings, Request, RequestInput, Target, Value, Violation, fold,
+    Action, ContextValue, OwnedKeys, Principal, Read, Readings, Request, RequestInput, Target, Value,
+    Violation,
 };
 use crate::arn::{Arn, is_account};
 use crate::condition::key::{self, KeyFacts, KeyType};
 use crate::condition::value::{Decimal, Instant, parse_address, parse_bool};
 use crate::limit;
-use crate::word::{equal, first, fold_words, lower, stir, upper, visit_words};
 
 type Violations = Vec<Violation>;
 
@@ -25,22 +24,19 @@ fn is_longer(text: &str, characters_max: usize) -> bool {
 pub(super) fn request(input: RequestInput<'_>) -> Result<Request<'_>, Violations> {
     let mut violations = Vec::new();
     let principal = principal(&input, &mut violations);
-    let action = ActionText::read(input.action);
-    let vendor_length = action.vendor_length(input.action, &mut violations);
+    let action = action(input.action, &mut violations);
     let target = target(input.resource, &mut violations);
     if let Some(account) = input.resource_account
         && !is_account(account)
     {
         violations.push(violation("resource_account", "must be an account of 12 digits"));
     }
-    let (Some(principal), Some(target)) = (principal, target) else {
+    let (Some(principal), Some(action), Some(target)) = (principal, action, target) else {
         read_context(&input, &mut Readings::new(), &mut violations);
         return Err(violations);
     };
-    let (action_hash, action) = (action.hash, fold(input.action, action.has_upper));
-    let readings = Readings::new();
     // Filled where it is returned: a request is large, and moving it costs as much as reading it.
-    let mut request = Ok(Request { input, principal, action, action_hash, vendor_length, target, readings });
+    let mut request = Ok(Request { input, principal, action, target, readings: Readings::new() });
     if let Ok(Request { readings, .. }) = &mut request {
         read_context(&input, readings, &mut violations);
     }
@@ -117,57 +113,25 @@ fn session(input: &RequestInput<'_>, principal: &Principal<'_>, violations: &mut
     }
 }
 
-/// What one pass over the text of an action tells.
-struct ActionText {
-    hash: u64,
-    has_upper: bool,
-    has_wildcard: bool,
-    /// Places of the colons, as many as are needed to know that there is one.
-    first_colon: Option<usize>,
-    colons: u32,
-}
-
-impl ActionText {
-    #[inline]
-    fn read(text: &str) -> Self {
-        let mut read = Self {
-            hash: text.len() as u64,
-            has_upper: false,
-            has_wildcard: false,
-            first_colon: None,
-            colons: 0,
-        };
-        let mut base = 0;
-        let _: ControlFlow<()> = visit_words(text.as_bytes(), |word| {
-            read.hash = stir(read.hash, lower(word));
-            read.has_upper |= upper(word) != 0;
-            read.has_wildcard |= equal(word, b'*') | equal(word, b'?') != 0;
-            let colons = equal(word, b':');
-            if colons != 0 && read.first_colon.is_none() {
-                read.first_colon = Some(base + first(colons));
-            }
-            read.colons += colons.count_ones();
-            base += 8;
-            ControlFlow::Continue(())
-        });
-        read
+fn action<'a>(text: &'a str, violations: &mut Violations) -> Option<Action<'a>> {
+    if is_longer(text, limit::ACTION_CHARS_MAX) {
+        violations
+            .push(violation("action", format!("is longer than {} characters", limit::ACTION_CHARS_MAX)));
+        return None;
     }
-
-    /// Bytes of `vendor:`.
-    fn vendor_length(&self, action: &str, violations: &mut Violations) -> usize {
-        if is_longer(action, limit::ACTION_CHARS_MAX) {
-            violations
-                .push(violation("action", format!("is longer than {} characters", limit::ACTION_CHARS_MAX)));
-        } else if self.has_wildcard {
-            // M-10: a request asks about one action.
-            violations.push(violation("action", "must name one action, without wildcards"));
-        } else {
-            match self.first_colon {
-                Some(colon) if self.colons == 1 && colon > 0 && colon + 1 < action.len() => return colon + 1,
-                _ => violations.push(violation("action", "must have the form `vendor:Name`")),
-            }
+    match Action::parse(text) {
+        Ok(action) => Some(action),
+        Err(problem) => {
+            violations.push(violation(
+                "action",
+                match problem {
+                    // M-10: a request asks about one action.
+                    ActionProblem::Wildcard => "must name one action, without wildcards",
+                    ActionProblem::Form => "must have the form `vendor:Name`",
+                },
+            ));
+            None
         }
-        0
     }
 }
 
@@ -188,8 +152,7 @@ fn target<'a>(resource: &'a str, violations: &mut Violations) -> Option<Target<'
         ));
         return None;
     };
-    let has_upper = fold_words(arn.prefix, 0, |found, word| found | upper(word)) != 0;
-    Some(Target::Arn { text: resource, folded_prefix: fold(arn.prefix, has_upper), arn })
+    Some(Target::Arn { text: resource, arn })
 }
 
 fn read_context(input: &RequestInput<'_>, readings: &mut Readings, violations: &mut Violations) {
@@ -202,14 +165,19 @@ fn read_context(input: &RequestInput<'_>, readings: &mut Readings, violations: &
         violations.push(violation("context", format!("has more than {} values", limit::CONTEXT_VALUES_MAX)));
         return;
     }
+    let mut lengths = 0_u64;
     for (place, (key, value)) in input.context.iter().enumerate() {
-        let is_short = is_short(key, *value);
+        // A key of another length than all before is none of them.
+        let length = 1 << (key.len() % 64);
+        let is_new = lengths & length == 0 || !is_repeated(key, place, input);
+        lengths |= length;
+        let is_fine = is_new && is_short(key, *value);
         // A simulation may send any key and any text, so that nothing need be known of the key.
-        if is_short && input.owned_keys == OwnedKeys::Override && !is_repeated(key, place, input) {
+        if is_fine && input.owned_keys == OwnedKeys::Override {
             continue;
         }
         let facts = key::facts(key);
-        if is_short && takes_text(facts) && !is_repeated(key, place, input) {
+        if is_fine && takes_text(facts) {
             continue;
         }
         if let Some(description) = key_problem(key, facts, place, input) {

@@ -48,6 +48,9 @@ const BUILT_IN_PROVIDERS: [&str; 4] =
 impl<'a> Principal<'a> {
     /// Reads a principal; `action` decides whether a built-in provider's name is a provider or a service.
     pub(crate) fn parse(text: &'a str, action: &str) -> Result<Self, &'static str> {
+        if let Some(usual) = Self::parse_usual(text) {
+            return Ok(usual);
+        }
         if text == "anonymous" {
             return Ok(Self::Anonymous);
         }
@@ -69,6 +72,29 @@ impl<'a> Principal<'a> {
             "must be the ARN of a user, role session, role, federated user, account root or identity provider, \
              a service name such as `ec2.amazonaws.com`, or `anonymous`",
         )
+    }
+
+    /// The forms that nearly all requests have, without taking the ARN apart; `None` for any other.
+    fn parse_usual(text: &'a str) -> Option<Self> {
+        let (rest, is_sts) = match text.strip_prefix("arn:aws:iam::") {
+            Some(rest) => (rest, false),
+            None => (text.strip_prefix("arn:aws:sts::")?, true),
+        };
+        let (account, rest) = rest.split_at_checked(12)?;
+        if !is_account(account) {
+            return None;
+        }
+        if !is_sts {
+            let name = rest.strip_prefix(":user/")?;
+            let is_fine = !name.is_empty() && !name.ends_with('/') && !has_wildcard(text);
+            return is_fine.then_some(Self::User { account, arn: text });
+        }
+        let rest = rest.strip_prefix(":assumed-role/")?;
+        let slash = memchr::memchr(b'/', rest.as_bytes())?;
+        let (role_name, name) = (rest.get(..slash)?, rest.get(slash + 1..)?);
+        let is_fine = !role_name.is_empty() && !name.is_empty() && !name.contains('/');
+        let partition = "aws";
+        is_fine.then_some(Self::RoleSession { account, partition, role_name, name, arn: text })
     }
 
     fn parse_arn(text: &'a str) -> Result<Self, &'static str> {
@@ -119,5 +145,30 @@ impl<'a> Principal<'a> {
             | Self::FederatedUser { account, .. } => Some(account),
             Self::Service(_) | Self::Anonymous | Self::Provider { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_forms_are_what_taking_apart_says() {
+        let ends = [
+            "", "x", "team/x", "x/", "/", "x*", "x?", "a/b", "a/b/c", "/b", "a/", "a//", "é/ü", "x:y", "x*/y",
+        ];
+        let mut usual = 0;
+        for kind in
+            ["iam::111111111111:user/", "sts::111111111111:assumed-role/", "sts::11111111111x:assumed-role/"]
+        {
+            for end in ends {
+                let text = format!("arn:aws:{kind}{end}");
+                if let Some(read) = Principal::parse_usual(&text) {
+                    assert_eq!(Ok(read), Principal::parse_arn(&text), "{text}");
+                    usual += 1;
+                }
+            }
+        }
+        assert!(usual >= 8, "only {usual} usual forms");
     }
 }
