@@ -6,6 +6,7 @@ mod source;
 mod table;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::Write;
 use std::thread::sleep;
 use std::time::Duration;
@@ -65,17 +66,24 @@ fn tail(asked: &AuditTail) -> anyhow::Result<Exit> {
         printer.line(&line, &filter)?;
     }
     printer.flush()?;
-    while asked.follow {
+    if asked.follow {
+        match follow(&mut follower, &mut printer, &filter)? {}
+    }
+    printer.finish()?;
+    Ok(Exit::Ok)
+}
+
+/// Until the process is interrupted, or the one that reads its output goes.
+fn follow(follower: &mut Follower, printer: &mut Printer, filter: &Filter) -> anyhow::Result<Infallible> {
+    loop {
         while let Some(line) = follower.next()? {
-            printer.line(line, &filter)?;
+            printer.line(line, filter)?;
         }
         printer.flush()?;
         if !follower.moved_on()? {
             sleep(LOOK);
         }
     }
-    printer.finish()?;
-    Ok(Exit::Ok)
 }
 
 fn verify(asked: &AuditVerify) -> anyhow::Result<Exit> {

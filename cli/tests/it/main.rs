@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod audit_trail;
 mod check;
 #[cfg(test)]
