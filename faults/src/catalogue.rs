@@ -5,19 +5,24 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 
 use crate::fault::Fault;
-use crate::{attacks, calls, content, files, identity, places};
+use crate::{attacks, caller, calls, content, files, identity, places, process, trail};
 
 /// Every fault.
 fn all() -> Vec<Fault> {
-    let mut faults =
-        [
+    let mut faults = [
         content::faults(),
         files::faults(),
         places::faults(),
         attacks::faults(),
         calls::faults(),
         identity::faults(),
-    ].into_iter().flatten().collect::<Vec<_>>();
+        process::faults(),
+        trail::faults(),
+        caller::faults(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>();
     faults.sort_by_key(|fault| fault.id);
     faults
 }
@@ -42,7 +47,8 @@ mod tests {
         let all = all();
         let names: BTreeSet<_> = all.iter().map(|fault| fault.id).collect();
         assert_eq!(names.len(), all.len(), "a name is there twice");
-        assert!(names.iter().all(|name| name.len() == 3 && name.starts_with('F')), "{names:?}");
+        let expected: BTreeSet<_> = (1..=90).map(|number| format!("F{number:02}")).collect();
+        assert_eq!(names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
     }
 
     #[test]

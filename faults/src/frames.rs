@@ -40,7 +40,12 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// The header block of an `Authorize` call, without an index, so that no table is needed.
 pub(crate) fn call_fields(more: &[(&str, &str)]) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
-    let all = [(":path", AUTHORIZE), (":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers")];
+    let all = [
+        (":path", AUTHORIZE),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
     for (name, value) in all.iter().chain(more) {
         block.push(0);
         for text in [name, value] {
@@ -190,7 +195,12 @@ impl Caller {
     }
 
     /// A call with a whole body.
-    pub(crate) async fn call(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> anyhow::Result<Answer> {
+    pub(crate) async fn call(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
         let (mut stream, response) = self.begin(path, headers).await?;
         // An error means that the answer came first.
         let _ = send(&mut stream, body).await;

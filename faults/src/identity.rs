@@ -19,13 +19,33 @@ use crate::sidecar::{NEVER, Plan, Sidecar, question, until};
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
-        Fault::new("F66", "bad client certificates", "expired, of another authority, revoked, none", bad_certificates),
-        Fault::new("F67", "certificate replaced under load", "20 good pairs and 3 broken ones, beside callers", rotation),
-        Fault::new("F68", "client authority taken away", "the file of authorities without it", authority_gone),
+        Fault::new(
+            "F66",
+            "bad client certificates",
+            "expired, of another authority, revoked, none",
+            bad_certificates,
+        ),
+        Fault::new(
+            "F67",
+            "certificate replaced under load",
+            "20 good pairs and 3 broken ones, beside callers",
+            rotation,
+        ),
+        Fault::new(
+            "F68",
+            "client authority taken away",
+            "the file of authorities without it",
+            authority_gone,
+        ),
         Fault::new("F69", "wrong user on the Unix socket", "a process of user 65534 connects", wrong_user)
             .needs(Need::Root)
             .needs(Need::Program("setpriv", "util-linux")),
-        Fault::new("F70", "stale and living socket files", "kill -9, then a start; a second start beside it", sockets),
+        Fault::new(
+            "F70",
+            "stale and living socket files",
+            "kill -9, then a start; a second start beside it",
+            sockets,
+        ),
     ]
 }
 
@@ -67,8 +87,9 @@ impl Files {
 }
 
 async fn connect(sidecar: &Sidecar, authority: &str, identity: Option<&Pair>) -> Result<Client, Error> {
-    let mut builder =
-        Client::builder(format!("https://{}", sidecar.address)).tls_ca(authority).timeout(Duration::from_secs(5));
+    let mut builder = Client::builder(format!("https://{}", sidecar.address))
+        .tls_ca(authority)
+        .timeout(Duration::from_secs(5));
     if let Some(Pair { certificate, key }) = identity {
         builder = builder.tls_identity(certificate, key);
     }
@@ -191,7 +212,8 @@ async fn authority_gone(lab: Lab) -> Outcome {
     let (of_old, of_new) = (old.client(5, 2100)?, new.client(5, 2100)?);
     ensure!(ask(&sidecar, &new.pem, Some(&of_old)).await?, "the old authority is not let in at first");
     put_secret(&files.authorities, &new.pem)?;
-    until("the old authority is refused", async || Ok(ask(&sidecar, &new.pem, Some(&of_old)).await.is_err())).await?;
+    until("the old authority is refused", async || Ok(ask(&sidecar, &new.pem, Some(&of_old)).await.is_err()))
+        .await?;
     for _ in 0..10 {
         ensure!(ask(&sidecar, &new.pem, Some(&of_old)).await.is_err(), "the old authority is let in again");
         ensure!(ask(&sidecar, &new.pem, Some(&of_new)).await?, "the new authority is refused");

@@ -6,6 +6,7 @@
 
 mod attacks;
 mod authority;
+mod caller;
 mod calls;
 mod campaign;
 mod catalogue;
@@ -19,8 +20,10 @@ mod neighbours;
 mod page;
 mod places;
 mod policies;
+mod process;
 mod report;
 mod sidecar;
+mod trail;
 mod trouble;
 
 use std::path::PathBuf;
