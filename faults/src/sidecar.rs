@@ -28,7 +28,6 @@ pub(crate) struct Plan {
     variables: Vec<(String, String)>,
     /// A command in front of the program, which must become it.
     before: Vec<String>,
-    listens: bool,
 }
 
 impl Plan {
@@ -40,7 +39,6 @@ impl Plan {
             settings: Vec::new(),
             variables: Vec::new(),
             before: Vec::new(),
-            listens: true,
         };
         plan.set("listen", "127.0.0.1:0").set("http_listen", "127.0.0.1:0").set("poll_interval_ms", 200)
     }
@@ -62,12 +60,6 @@ impl Plan {
     pub(crate) fn before(mut self, words: &[&str]) -> Self {
         self.before.extend(words.iter().map(|word| (*word).to_owned()));
         self
-    }
-
-    /// It has no TCP listener to wait for.
-    pub(crate) fn without_tcp(mut self) -> Self {
-        self.listens = false;
-        self.set("listen", "")
     }
 
     pub(crate) fn command(&self) -> Command {
@@ -100,9 +92,9 @@ impl Plan {
             let of = |word: &str| lines.iter().find_map(|line| line.strip_prefix(word)).map(str::to_owned);
             let (grpc, http) = (of("gRPC listens on 127"), of("HTTP listens on "));
             if let Some(http) = http
-                && (grpc.is_some() || !self.listens)
+                && let Some(rest) = grpc
             {
-                sidecar.address = grpc.map(|rest| format!("127{rest}")).unwrap_or_default();
+                sidecar.address = format!("127{rest}");
                 sidecar.http = http;
                 return Ok(sidecar);
             }
@@ -153,7 +145,7 @@ pub(crate) struct Sidecar {
     child: Child,
     pub(crate) out: Lines,
     pub(crate) log: Lines,
-    /// Of gRPC; empty without one.
+    /// Of gRPC over TCP.
     pub(crate) address: String,
     pub(crate) http: String,
 }
