@@ -126,16 +126,16 @@ impl Builder {
         };
         let endpoint = Endpoint::from_shared(text).map_err(|_| unusable())?;
         let endpoint = endpoint.connect_timeout(self.connect_timeout);
-        let uri = endpoint.uri();
-        match uri.scheme_str() {
-            Some("https") => {
+        match self.endpoint.split_once(':') {
+            Some(("https", _)) => {
                 let unusable = |_| Error::Credentials("the certificates or the key cannot be read");
                 endpoint.tls_config(self.tls.config()).map_err(unusable)
             }
-            Some("http") if self.token.is_some() && !is_here(uri.host().unwrap_or_default()) => {
+            _ if self.tls.is_set() => Err(Error::Credentials("certificates are for an https endpoint")),
+            Some(("unix", _)) => Ok(endpoint),
+            _ if self.token.is_some() && !is_here(endpoint.uri().host().unwrap_or_default()) => {
                 Err(Error::Credentials("a token would go over the network in plain text; use https"))
             }
-            _ if self.tls.is_set() => Err(Error::Credentials("certificates are for an https endpoint")),
             _ => Ok(endpoint),
         }
     }

@@ -1,6 +1,5 @@
-//! The calls. Each has a deadline, asks once, and turns whatever comes back into a value that cannot be misread.
+//! The calls. Each has a deadline, is sent once, and turns whatever comes back into a value that cannot be misread.
 
-use std::future::Future;
 use std::time::Duration;
 
 use portcullis_proto::v1;
@@ -22,6 +21,8 @@ use crate::security::Bearer;
 
 /// Bytes of one answer; the same as the sidecar's own limit.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// Attempts to send one call, each on a connection that is open as far as this side knows.
+const ATTEMPTS_MAX: usize = 3;
 
 /// Whether a sidecar takes questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +87,11 @@ impl Client {
         &self,
         message: v1::AuthorizeRequest,
     ) -> Result<v1::AuthorizeResponse, Error> {
-        let mut service = self.authorization.clone();
-        within(self.timeout, service.authorize(self.timed(message))).await
+        within(self.timeout, || {
+            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
+            async move { service.authorize(request).await }
+        })
+        .await
     }
 
     /// Several questions, answered from one policy set, in order.
@@ -111,9 +115,11 @@ impl Client {
             detail: detail.into(),
             ..v1::BatchAuthorizeRequest::default()
         };
-        let mut service = self.authorization.clone();
-        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } =
-            within(self.timeout, service.batch_authorize(self.timed(message))).await?;
+        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } = within(self.timeout, || {
+            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
+            async move { service.batch_authorize(request).await }
+        })
+        .await?;
         if results.len() != asked {
             return Err(Error::Answer("there are more or fewer answers than questions"));
         }
@@ -125,8 +131,11 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn simulate(&self, message: v1::SimulateRequest) -> Result<v1::SimulateResponse, Error> {
-        let mut service = self.authorization.clone();
-        within(self.timeout, service.simulate(self.timed(message))).await
+        within(self.timeout, || {
+            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
+            async move { service.simulate(request).await }
+        })
+        .await
     }
 
     /// The condition keys that the policies bearing on a request mention.
@@ -135,9 +144,11 @@ impl Client {
     /// When there is no answer.
     pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
         let message = v1::ListContextKeysRequest { request: Some(convert::request(request)) };
-        let mut service = self.authorization.clone();
-        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } =
-            within(self.timeout, service.list_context_keys(self.timed(message))).await?;
+        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } = within(self.timeout, || {
+            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
+            async move { service.list_context_keys(request).await }
+        })
+        .await?;
         Ok(keys)
     }
 
@@ -146,8 +157,11 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
-        let mut service = self.policy_set.clone();
-        within(self.timeout, service.get_status(self.timed(v1::GetStatusRequest {}))).await
+        within(self.timeout, || {
+            let (mut service, request) = (self.policy_set.clone(), self.timed(v1::GetStatusRequest {}));
+            async move { service.get_status(request).await }
+        })
+        .await
     }
 
     /// Waits until `revision` (empty for any) of `min_generation` or later is active, at most for `timeout`.
@@ -161,8 +175,11 @@ impl Client {
         timeout: Duration,
     ) -> Result<v1::WaitForRevisionResponse, Error> {
         let message = v1::WaitForRevisionRequest { revision: revision.into(), min_generation };
-        let mut service = self.policy_set.clone();
-        within(timeout, service.wait_for_revision(limited(message, timeout))).await
+        within(timeout, || {
+            let (mut service, request) = (self.policy_set.clone(), limited(message.clone(), timeout));
+            async move { service.wait_for_revision(request).await }
+        })
+        .await
     }
 
     /// Whether the sidecar takes questions.
@@ -170,9 +187,12 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn health(&self) -> Result<Health, Error> {
-        let mut service = self.health.clone();
         let message = HealthCheckRequest { service: String::new() };
-        let response = within(self.timeout, service.check(self.timed(message))).await?;
+        let response = within(self.timeout, || {
+            let (mut service, request) = (self.health.clone(), self.timed(message.clone()));
+            async move { service.check(request).await }
+        })
+        .await?;
         match response.status() {
             ServingStatus::Serving => Ok(Health::Serving),
             ServingStatus::Unknown | ServingStatus::NotServing | ServingStatus::ServiceUnknown => {
@@ -193,16 +213,43 @@ fn limited<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     request
 }
 
-async fn within<T>(
-    timeout: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(timeout, call).await {
+/// One call, and another only when the first has not left: the sidecar asks old connections to leave, and a call may find
+/// its connection closed at that moment.
+async fn within<T, F>(timeout: Duration, call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let sent = async {
+        for _ in 1..ATTEMPTS_MAX {
+            match call().await {
+                Err(status) if was_not_sent(&status) => {}
+                other => return other,
+            }
+        }
+        call().await
+    };
+    match tokio::time::timeout(timeout, sent).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) if is_late(&status) => Err(Error::Timeout(timeout)),
         Ok(Err(status)) => Err(status.into()),
         Err(_) => Err(Error::Timeout(timeout)),
     }
+}
+
+/// Whether a request has not been taken up by anybody: it never left this process, or it came to a connection that the
+/// sidecar had just ended in good order.
+fn was_not_sent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The transport keeps the same time on both sides and may be the first to say so; it calls that a cancellation.

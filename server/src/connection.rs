@@ -137,7 +137,8 @@ where
 {
     let Entry { peer, tokens, leaving } = entry;
     let begun = sleep(site.first_request);
-    let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(Whole(stream)));
+    let (whole, rest) = Whole::new(stream);
+    let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(whole));
     // Who has to leave while the process goes on is told so in HTTP/2, and loses no request that is on its way.
     let mut http2 = match site.gate.draining().run_until_cancelled(handshake).await {
         Some(Ok(Ok(http2))) => http2,
@@ -160,6 +161,7 @@ where
         site,
     };
     open.await;
+    rest.linger().await;
 }
 
 /// A connection that speaks HTTP/2.

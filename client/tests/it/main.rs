@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends with the first surprise")]
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use portcullis_client::{Client, Error, Health, Reason, Request, Session};
@@ -30,16 +31,21 @@ struct Sidecar {
 
 impl Sidecar {
     async fn start() -> Self {
+        Self::configured(|_, _| {}).await
+    }
+
+    async fn configured(adjust: impl FnOnce(&mut Config, &Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let policies = directory.path().join("policies");
         fs::create_dir(&policies).unwrap();
         let socket = directory.path().join("socket");
-        let config = Config {
+        let mut config = Config {
             listen: "127.0.0.1:0".to_owned(),
             http_listen: String::new(),
             uds: Some(socket.clone()),
             ..Config::default()
         };
+        adjust(&mut config, directory.path());
         let listeners = Listeners::bind(&config).await.unwrap();
         let tcp = format!("http://{}", listeners.grpc_address().unwrap());
         let store = Store::open(StoreOptions {
@@ -161,4 +167,81 @@ async fn nobody_a_silent_peer_and_a_babbling_peer_are_errors() {
     let error = lazy(SOON).authorize(request()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(matches!(Client::connect(address.to_string()).await, Err(Error::Unreachable(_))));
+}
+
+/// Asks as services do: from many tasks at once, on one client.
+async fn ask_much(client: &Client, calls: usize) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        tasks.spawn(async move {
+            for _ in 0..calls {
+                let decision = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await;
+                assert!(decision.expect("no call fails").is_allowed());
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_asked_to_leave_are_not_noticed() {
+    let sidecar = Sidecar::configured(|config, _| config.connection_age_max_ms = 5).await;
+    sidecar.load().await;
+    let patient = |endpoint: &str| Client::builder(endpoint).timeout(SOON).connect_lazy().unwrap();
+    ask_much(&patient(&sidecar.tcp), 200).await;
+    ask_much(&patient(&sidecar.unix), 200).await;
+}
+
+/// Writes a file that only its owner may read.
+fn put(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_proves_itself_and_knows_the_sidecar() {
+    let (key, other) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let own = |key: &rcgen::KeyPair| {
+        let params = rcgen::CertificateParams::new(vec!["sidecar.example".to_owned()]).unwrap();
+        params.self_signed(key).unwrap().pem()
+    };
+    let (certificate, stranger) = (own(&key), own(&other));
+    let token = "t".repeat(40);
+    let sidecar = Sidecar::configured(|config, directory| {
+        let file = |name: &str, text: &str| {
+            put(&directory.join(name), text);
+            Some(directory.join(name))
+        };
+        config.tls_certificate = file("certificate", &certificate);
+        config.tls_key = file("key", &key.serialize_pem());
+        // One certificate for both sides, and so its own authority.
+        config.tls_client_ca = file("ca", &certificate);
+        config.token_file = file("tokens", &token);
+    })
+    .await;
+    sidecar.load().await;
+    let endpoint = sidecar.tcp.replace("http:", "https:");
+    let known =
+        || Client::builder(&endpoint).tls_ca(&certificate).tls_server_name("sidecar.example").timeout(SOON);
+    let proved = || known().tls_identity(&certificate, key.serialize_pem());
+    ask_much(&proved().token(&token).connect().await.unwrap(), 20).await;
+
+    let ask = async |client: Result<Client, Error>| {
+        client?.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await
+    };
+    let refused = ask(proved().connect().await).await.unwrap_err();
+    assert!(matches!(&refused, Error::Refused { reason, .. } if reason == "UNAUTHENTICATED"), "{refused:?}");
+    for unreachable in [
+        known().token(&token),
+        known().tls_identity(&stranger, other.serialize_pem()).token(&token),
+        Client::builder(&endpoint).tls_ca(&stranger).tls_server_name("sidecar.example"),
+        proved().tls_server_name("another.example").token(&token),
+    ] {
+        let refused = ask(unreachable.connect().await).await.unwrap_err();
+        assert!(matches!(refused, Error::Unreachable(_)), "{refused:?}");
+    }
 }
