@@ -206,7 +206,11 @@ async fn moved(lab: Lab) -> Outcome {
     healthy(&sidecar, true).await?;
     fs::rename(&file, place.join("audit.jsonl.000002"))?;
     sidecar.signal(Signal::HUP)?;
-    until("a new file after SIGHUP", async || Ok(file.exists())).await?;
+    until("a new file after SIGHUP", async || {
+        ids.extend(ask(&client, 1, 1).await?.0);
+        Ok(file.exists())
+    })
+    .await?;
     ids.extend(ask(&client, 4, 40).await?.0);
     healthy(&sidecar, true).await?;
     let written = recorded(&file)?;
