@@ -1,9 +1,12 @@
 //! Connections that are old are asked to leave, and nobody notices.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::raw::{AUTHORIZE, PLAIN, Raw, framed};
@@ -14,15 +17,27 @@ const AGED: &str = "portcullis_connections_aged_total";
 
 #[tokio::test]
 async fn calls_outlive_their_connections() {
-    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.connection_age_max_ms = 50).await;
-    let enough = async {
-        while sample(&sidecar, AGED).await < 5.0 {
-            for _ in 0..20 {
-                ask_until_sent(&sidecar.channel).await.expect("no call fails");
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.connection_age_max_ms = 10).await;
+    let ends = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let (channel, ends) = (sidecar.channel.clone(), Arc::clone(&ends));
+        tasks.spawn(async move {
+            while !ends.load(Ordering::Relaxed) {
+                ask_until_sent(&channel).await.expect("no call fails");
             }
+        });
+    }
+    let enough = async {
+        while sample(&sidecar, AGED).await < 50.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(SOON, enough).await.expect("connections age");
+    ends.store(true, Ordering::Relaxed);
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("no call failed");
+    }
 }
 
 #[tokio::test]

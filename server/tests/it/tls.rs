@@ -89,8 +89,11 @@ pub(crate) async fn ask_until_sent(channel: &Channel) -> Result<u64, tonic::Stat
 fn was_not_sent(status: &tonic::Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return error.is_canceled();
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
         }
         cause = error.source();
     }
