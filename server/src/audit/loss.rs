@@ -15,7 +15,7 @@ pub enum Loss {
     WriterBroken,
 }
 
-/// Every loss, in the order of [`Gap::counts`].
+/// Every loss, in the order in which losses are counted.
 pub const LOSSES: [Loss; 4] = [Loss::QueueFull, Loss::NotSynced, Loss::Stopped, Loss::WriterBroken];
 
 impl Loss {
