@@ -162,7 +162,7 @@ pub(crate) async fn accept_loop(
     door: Door,
     draining: CancellationToken,
 ) {
-    // None of the waits inside holds anything that a cancellation could lose.
+    // All that a cancellation loses is a connection that waits for a place, as those in the system's queue do.
     draining.run_until_cancelled(accept_forever(&listener, &connections, &door)).await;
 }
 

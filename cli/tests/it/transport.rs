@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -225,4 +225,45 @@ fn a_token_is_not_sent_in_plain_text() {
     let refused = run(&arguments);
     assert_eq!(refused.code, 64);
     assert!(refused.err.contains("use https") && !refused.err.contains("canary"), "{}", refused.err);
+}
+
+/// Who is at the other end is the kernel's word: needs root, to be somebody else.
+#[test]
+fn another_user_is_closed_before_it_is_read() {
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        eprintln!("SKIPPED: only root can connect as another user");
+        return;
+    }
+    const NOBODY: &str = "65534";
+    let policies = directory(GOOD);
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = folder.path().join("socket");
+    // The tests' own program may stand where nobody can reach it.
+    let copy = folder.path().join("portcullis");
+    fs::copy(env!("CARGO_BIN_EXE_portcullis"), &copy).unwrap();
+    for (allowed, serves) in [("0", false), (NOBODY, true)] {
+        let mut command = program();
+        command.args(["serve", text(policies.path()), "--uds", text(&socket)]);
+        command.args(["--listen", "", "--http-listen", ""]).env("PORTCULLIS_UDS_ALLOWED_UIDS", allowed);
+        let mut serving = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(serving.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("loaded ") {
+            line.clear();
+            assert!(out.read_line(&mut line).unwrap() > 0, "it serves");
+        }
+        // The permissions of the socket are not what keeps it out here.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+        let asked = Command::new("setpriv")
+            .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+            .args([text(&copy), "healthcheck", "--uds", text(&socket)])
+            .output()
+            .unwrap();
+        assert_eq!(asked.status.success(), serves, "{}", String::from_utf8_lossy(&asked.stderr));
+        let pid = serving.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(serving.wait().unwrap().success());
+    }
 }

@@ -12,6 +12,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, question, reason, text};
 
@@ -63,6 +64,8 @@ async fn a_request_over_the_limit_is_shed() {
     };
     let status = tokio::time::timeout(SOON, shed).await.expect("one request is shed");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    let again = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+    assert_eq!(again, Some(Duration::from_millis(100)));
     waiting.abort();
 }
 
