@@ -146,21 +146,21 @@ impl SourceText {
     #[must_use]
     pub fn diagnostic(&self, code: Code, severity: Severity, span: Span, message: String) -> Diagnostic {
         let position = self.position(span.start);
-        let line_start = self.line_starts.get(position.line as usize - 1).copied().unwrap_or(0) as usize;
-        let rest = self.text.get(line_start..).unwrap_or_default();
-        let line = rest.split(['\n', '\r']).next().unwrap_or_default();
+        // Only what is shown is looked at: a file may be one line of many megabytes, with many findings.
+        let in_line = |char: &char| !matches!(char, '\n' | '\r');
+        let (before, after) = self.text.split_at_checked(span.start as usize).unwrap_or((&self.text, ""));
+        let following: String = after.chars().take_while(in_line).take(EXCERPT_CHARS_MAX).collect();
         let column = position.column as usize - 1;
-        let skip = if line.chars().count() > EXCERPT_CHARS_MAX {
-            column.saturating_sub(EXCERPT_CHARS_MAX / 2)
-        } else {
-            0
-        };
-        let excerpt: String = line.chars().skip(skip).take(EXCERPT_CHARS_MAX).collect();
-        let excerpt_column = column - skip;
+        let is_long = column + following.chars().count() > EXCERPT_CHARS_MAX;
+        let shown = if is_long { column.min(EXCERPT_CHARS_MAX / 2) } else { column };
+        let mut preceding: Vec<char> = before.chars().rev().take_while(in_line).take(shown).collect();
+        preceding.reverse();
+        let excerpt_column = preceding.len();
+        let excerpt: String =
+            preceding.into_iter().chain(following.chars()).take(EXCERPT_CHARS_MAX).collect();
         let spanned = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
-        let first_line = spanned.split(['\n', '\r']).next().unwrap_or_default();
         let room = excerpt.chars().count().saturating_sub(excerpt_column).max(1);
-        let width = first_line.chars().count().clamp(1, room) as u32;
+        let width = spanned.chars().take_while(in_line).take(EXCERPT_CHARS_MAX).count().clamp(1, room) as u32;
         Diagnostic {
             code,
             severity,

@@ -12,6 +12,9 @@ pub mod diagnostic;
 pub mod directory;
 mod evaluate;
 mod explain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod json;
 pub mod limit;
 mod load;

@@ -31,6 +31,8 @@ use crate::credentials::Credentials;
 use crate::tally::Tally;
 use crate::telemetry::Telemetry;
 pub(crate) use authorization::{Authorization, Moment, Recorded, Wait, written};
+#[cfg(feature = "fuzzing")]
+pub(crate) use decode::{BatchMessage, Message, bytes};
 pub(crate) use encode::bytes::{PREFIX_BYTES, framed};
 pub(crate) use encode::{Stamp, instant};
 pub(crate) use guard::{Guard, Underway, grpc_timeout};

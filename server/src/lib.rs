@@ -12,6 +12,9 @@ mod clock;
 pub mod config;
 mod connection;
 mod credentials;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod http;
 pub mod lifecycle;

@@ -177,5 +177,17 @@ impl LastGood {
     }
 }
 
+/// A record of this body, with a digest that fits it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn record_of_body(body: &[u8]) -> Option<Record> {
+    record::decode(&record::of_body(body)).ok()
+}
+
+/// Whether these bytes are a whole record.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_record(bytes: &[u8]) -> bool {
+    record::decode(bytes).is_ok()
+}
+
 #[cfg(test)]
 mod tests;

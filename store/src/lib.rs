@@ -5,6 +5,9 @@
 //! This crate opens no sockets and knows no wire format; it is the only user of `notify` and of `arc-swap`.
 
 mod build;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod last_good;
 mod layout;
 mod published;

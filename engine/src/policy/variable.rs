@@ -74,7 +74,9 @@ fn push(pieces: &mut Vec<Piece>, literal: &mut String, piece: Piece) {
 /// The variable at the start of `text`, and what follows it.
 fn read_variable(text: &str) -> Option<(Piece, &str)> {
     let body = text.strip_prefix("${")?;
-    let end = body.find('}')?;
+    // A variable inside makes this none, so looking stops there: many openings cost no more than one pass.
+    let next = memchr::memmem::find(body.as_bytes(), b"${").unwrap_or(body.len());
+    let end = body.get(..next)?.find('}')?;
     let (inner, rest) = (body.get(..end)?, body.get(end + 1..)?);
     if matches!(inner, "*" | "?" | "$") {
         return Some((Piece::Literal(inner.into()), rest));
@@ -83,7 +85,7 @@ fn read_variable(text: &str) -> Option<(Piece, &str)> {
         Ok(parts) => parts,
         Err(_) => return None,
     };
-    if key.is_empty() || inner.contains("${") {
+    if key.is_empty() {
         return None;
     }
     Some((Piece::Variable { key: key.into(), default: default.map(Into::into) }, rest))
@@ -119,4 +121,27 @@ pub fn check(text: &str) -> Vec<VariableError> {
         rest = body.get(end + 1..).unwrap_or_default();
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_openings_are_read_in_one_pass() {
+        // Looking for an end from each of them would take hours.
+        let openings = "${".repeat(4 << 20);
+        for end in ["", "}", "a}"] {
+            let text = format!("{openings}{end}");
+            let found = pieces(&text, true, true);
+            match end {
+                "a}" => {
+                    let literal = &text[..text.len() - 4];
+                    let variable = Piece::Variable { key: "a".into(), default: None };
+                    assert_eq!(found, [Piece::Literal(literal.into()), variable]);
+                }
+                _ => assert_eq!(found, [Piece::Literal(text.into())]),
+            }
+        }
+    }
 }

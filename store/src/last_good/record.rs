@@ -57,7 +57,11 @@ pub(super) fn encode(
         field(&mut body, packed.name().as_bytes());
         field(&mut body, packed.bytes());
     }
-    [FORMAT, blake3::hash(&body).as_bytes(), &body].concat()
+    of_body(&body)
+}
+
+pub(super) fn of_body(body: &[u8]) -> Vec<u8> {
+    [FORMAT, blake3::hash(body).as_bytes(), body].concat()
 }
 
 fn field(body: &mut Vec<u8>, bytes: &[u8]) {
