@@ -83,7 +83,7 @@ impl Page {
                 })
                 .collect();
             buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-            assert!(buckets.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{family} is not cumulative");
+            assert!(buckets.is_sorted_by(|lower, upper| lower.1 <= upper.1), "{family} is not cumulative");
         }
     }
 }
@@ -114,7 +114,7 @@ fn read_labels(text: &str) -> Vec<(String, String)> {
             }
         };
         labels.push((name.to_owned(), value));
-        rest = &after[end + 1..];
+        rest = after.get(end + 1..).unwrap_or_default();
         rest = rest.strip_prefix(',').unwrap_or(rest);
     }
     labels
