@@ -9,6 +9,7 @@ use crate::word::{are_digits, equal, equals_folded, first, start, upper, visit_w
 pub(crate) struct Arn<'a> {
     pub(crate) partition: &'a str,
     pub(crate) service: &'a str,
+    pub(crate) region: &'a str,
     pub(crate) account: &'a str,
     /// Everything after the fifth colon.
     pub(crate) resource: &'a str,
@@ -52,6 +53,7 @@ impl<'a> Arn<'a> {
         Some(Self {
             partition: text.get(scheme + 1..partition)?,
             service: text.get(partition + 1..service)?,
+            region: text.get(service + 1..region)?,
             account: text.get(region + 1..account)?,
             resource: text.get(account + 1..)?,
             prefix: text.get(..account)?,
@@ -65,6 +67,11 @@ impl Arn<'_> {
     #[inline]
     pub(crate) fn has_prefix(&self, folded: &str) -> bool {
         if self.prefix_has_upper { equals_folded(self.prefix, folded) } else { self.prefix == folded }
+    }
+
+    /// The five segments of the prefix, as written but for the scheme.
+    pub(crate) fn segments(&self) -> [&str; 5] {
+        ["arn", self.partition, self.service, self.region, self.account]
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod action;
 mod builtin;
 pub(crate) mod condition;
 pub(crate) mod index;
+mod names;
 pub(crate) mod organization;
 pub(crate) mod pool;
 mod references;
@@ -18,6 +19,7 @@ use crate::load::{LoadMode, Loaded};
 use crate::policy::{Document, PolicyType, Spanned};
 use crate::{json, limit};
 use index::{View, ViewBuilder};
+use names::Names;
 use organization::OrganizationIndex;
 use pool::{Pool, PoolBuilder};
 use resources::ResourceIndex;
@@ -59,10 +61,10 @@ pub struct PolicySet {
     pub(crate) pool: Pool,
     pub(crate) views: Vec<View>,
     pub(crate) users: Map<Box<str>, Identity>,
-    /// ARN of a user by account and folded name; see [`entity_key`].
-    pub(crate) user_names: Map<Box<str>, Box<str>>,
-    /// By account and folded role name (P-2); see [`entity_key`].
-    pub(crate) roles: Map<Box<str>, Identity>,
+    /// ARNs of users.
+    pub(crate) user_names: Names<Box<str>>,
+    /// The path of a role is not in the ARN of its sessions (P-2).
+    pub(crate) roles: Names<Identity>,
     /// Index of the policy by ARN.
     pub(crate) managed: Map<Box<str>, u32>,
     pub(crate) resources: ResourceIndex,
@@ -90,13 +92,12 @@ impl PolicySet {
     }
 
     pub(crate) fn role(&self, account: &str, name: &str) -> Option<&Identity> {
-        self.roles.get(std::str::from_utf8(&entity_key(account, name)).unwrap_or_default())
+        self.roles.get(account, name)
     }
 
     /// The user of this name, whatever its path.
     pub(crate) fn user_named(&self, account: &str, name: &str) -> Option<&Identity> {
-        let arn = self.user_names.get(std::str::from_utf8(&entity_key(account, name)).unwrap_or_default())?;
-        self.users.get(arn)
+        self.users.get(self.user_names.get(account, name)?)
     }
 }
 
@@ -307,14 +308,6 @@ impl PolicySetBuilder {
         let failed = self.findings.iter().any(|finding| finding.severity == Severity::Error);
         Loaded { policy_set: if failed { None } else { Some(policy_set) }, diagnostics: self.findings }
     }
-}
-
-/// `ACCOUNT/name` in lower case: entity names are unique in an account ignoring case and path (I-3).
-pub(crate) fn entity_key(account: &str, name: &str) -> smallvec::SmallVec<[u8; 96]> {
-    let mut key = smallvec::SmallVec::from_slice(account.as_bytes());
-    key.push(b'/');
-    key.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
-    key
 }
 
 /// Folds the keys of tags: they are compared ignoring case (C-6).

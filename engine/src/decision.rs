@@ -102,7 +102,8 @@ pub struct Decision<'a> {
     /// The principal's own entry in the directory; for a session that of its role, for a federated user that of the user
     /// behind it.
     pub principal: Option<PrincipalRef<'a>>,
-    /// For a deny: keys that the statements in question mention and the request lacks, as written in the policy.
+    /// For a deny: keys that the statements in question mention and the request lacks, as written in the policy; at
+    /// most [`crate::limit::MISSING_KEYS_MAX`].
     pub missing_context_keys: smallvec::SmallVec<[&'a str; 4]>,
 }
 

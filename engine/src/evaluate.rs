@@ -286,14 +286,22 @@ impl<'a> Evaluation<'a> {
         }
         let Some(segments) = &prefix.segments else { return false };
         let variables = Variables { evaluation: self, pool: terms.pool };
-        let folded = fold(arn.prefix, arn.prefix_has_upper);
-        let mut pairs = segments.iter().zip(folded.split(':'));
-        pairs.all(|(pattern, segment)| pattern.matches(segment, &variables) == Matched::Yes)
+        let matches = |(pattern, segment): (&Pattern, &str)| {
+            matches!(pattern, Pattern::Any) || pattern.matches(segment, &variables) == Matched::Yes
+        };
+        if arn.prefix_has_upper {
+            let folded = fold(arn.prefix, true);
+            return segments.iter().zip(folded.split(':')).all(matches);
+        }
+        segments.iter().zip(arn.segments()).all(matches)
     }
 
     pub(crate) fn note_missing(&self, key: &'a str) {
         let mut missing = self.missing.borrow_mut();
-        if !missing.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+        // A condition may name thousands of keys, and each is compared with all before it.
+        if missing.len() < limit::MISSING_KEYS_MAX
+            && !missing.iter().any(|known| known.eq_ignore_ascii_case(key))
+        {
             missing.push(key);
         }
     }

@@ -20,5 +20,7 @@ pub const VALUE_CHARS_MAX: usize = 8192;
 pub const SESSION_TAGS_MAX: usize = 50;
 /// Managed session policies of a request (G-58).
 pub const SESSION_POLICY_ARNS_MAX: usize = 10;
+/// Missing context keys that a decision names; more would tell nobody more.
+pub const MISSING_KEYS_MAX: usize = 100;
 /// Pattern-matching steps of one evaluation; more is a deny with its own reason.
 pub const EVALUATION_STEPS_MAX: u32 = 4_000_000;

@@ -2,9 +2,10 @@
 
 use super::Map;
 use super::index::{View, ViewBuilder};
+use super::names::Names;
 use super::organization::{OrganizationAccount, OrganizationIndex};
 use super::resources::{ResourceEntry, ResourceIndex};
-use super::{Counts, Identity, PolicySet, PolicySetBuilder, builtin, entity_key, folded_tags};
+use super::{Counts, Identity, PolicySet, PolicySetBuilder, builtin, folded_tags};
 use crate::diagnostic::{Code, Diagnostic, Severity, SourceText};
 use crate::directory::{Node, Organization, OrganizationPolicyType};
 use crate::policy::Spanned;
@@ -34,10 +35,11 @@ pub(super) fn resolve(builder: &mut PolicySetBuilder) -> PolicySet {
     };
     let groups = resolver.groups(builder);
     let users = resolver.users(builder, &groups);
-    let user_names = builder.users.iter().map(|user| {
-        (key(&user.entity.account, &user.entity.name), Box::from(user.entity.arn.value.as_str()))
-    });
-    let user_names = user_names.collect();
+    let mut user_names = Names::default();
+    for user in &builder.users {
+        let entity = &user.entity;
+        user_names.insert(&entity.account, &entity.name, Box::from(entity.arn.value.as_str()));
+    }
     let roles = resolver.roles(builder);
     let resources = resolver.resources(builder);
     let endpoints = builder
@@ -148,8 +150,8 @@ impl Resolver<'_> {
         users
     }
 
-    fn roles(&mut self, builder: &PolicySetBuilder) -> Map<Box<str>, Identity> {
-        let mut roles = Map::with_capacity_and_hasher(builder.roles.len(), Default::default());
+    fn roles(&mut self, builder: &PolicySetBuilder) -> Names<Identity> {
+        let mut roles = Names::default();
         for (role, trust) in &builder.roles {
             let entity = &role.entity;
             let mut policies = role.inline.clone();
@@ -165,7 +167,7 @@ impl Resolver<'_> {
                 boundary: boundary.map(|policy| self.view(vec![policy])),
                 trust: trust.map(|policy| self.view(vec![policy])),
             };
-            roles.insert(key(&entity.account, &entity.name), identity);
+            roles.insert(&entity.account, &entity.name, identity);
         }
         roles
     }
@@ -263,10 +265,6 @@ impl Resolver<'_> {
         levels.push((node.id.value.as_str().into(), view));
         levels
     }
-}
-
-fn key(account: &str, name: &str) -> Box<str> {
-    String::from_utf8_lossy(&entity_key(account, name)).into()
 }
 
 /// Name of a node and index of its view.
