@@ -6,10 +6,10 @@
     reason = "a test ends with the first surprise"
 )]
 
+mod age;
 mod agreement;
 mod audit;
 mod authorize;
-mod age;
 mod bounds;
 mod certificates;
 mod connection;
