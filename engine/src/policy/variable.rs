@@ -136,7 +136,7 @@ mod tests {
             let found = pieces(&text, true, true);
             match end {
                 "a}" => {
-                    let literal = &text[..text.len() - 4];
+                    let literal = text.strip_suffix("${a}").unwrap();
                     let variable = Piece::Variable { key: "a".into(), default: None };
                     assert_eq!(found, [Piece::Literal(literal.into()), variable]);
                 }
