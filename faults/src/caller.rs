@@ -20,8 +20,18 @@ use crate::sidecar::{Plan, question, until};
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
-        Fault::new("F89", "sidecar away, restarting, babbling, hanging", "closed port, kill -9, noise, SIGSTOP", away),
-        Fault::new("F90", "versions that do not know each other", "unknown decision, empty answer, unknown fields", versions),
+        Fault::new(
+            "F89",
+            "sidecar away, restarting, babbling, hanging",
+            "closed port, kill -9, noise, SIGSTOP",
+            away,
+        ),
+        Fault::new(
+            "F90",
+            "versions that do not know each other",
+            "unknown decision, empty answer, unknown fields",
+            versions,
+        ),
     ]
 }
 
@@ -78,7 +88,10 @@ async fn away(lab: Lab) -> Outcome {
     sidecar.kill()?;
     told.push(format!("killed: {}", refused(&client).await?));
     let again = Plan::new(&lab, &folder).set("listen", &address).serving().await?;
-    until("the new one answers", async || Ok(client.authorize(question()).await.is_ok_and(|it| it.is_allowed()))).await?;
+    until("the new one answers", async || {
+        Ok(client.authorize(question()).await.is_ok_and(|it| it.is_allowed()))
+    })
+    .await?;
     drop(again);
     Ok(format!("{}; the same client goes on after a restart", told.join("; ")))
 }
@@ -109,8 +122,14 @@ async fn parrot(message: Vec<u8>) -> anyhow::Result<(String, tokio::task::JoinHa
 }
 
 async fn versions(lab: Lab) -> Outcome {
-    let good = AuthorizeResponse { decision: 1, reason: 1, layer: 1, generation: 1, ..AuthorizeResponse::default() };
-    let with = |decision: i32, reason: i32, layer: i32| AuthorizeResponse { decision, reason, layer, ..good.clone() };
+    let good =
+        AuthorizeResponse { decision: 1, reason: 1, layer: 1, generation: 1, ..AuthorizeResponse::default() };
+    let with = |decision: i32, reason: i32, layer: i32| AuthorizeResponse {
+        decision,
+        reason,
+        layer,
+        ..good.clone()
+    };
     // A field that this version does not know.
     let unknown = [good.encode_to_vec(), vec![0xf8, 0x3f, 1]].concat();
     let mut told = Vec::new();
@@ -127,7 +146,9 @@ async fn versions(lab: Lab) -> Outcome {
         let (address, task) = parrot(message).await?;
         let client = lazily(&address)?;
         match allowed {
-            true => ensure!(client.authorize(question()).await?.is_allowed(), "{name} is not read as an allow"),
+            true => {
+                ensure!(client.authorize(question()).await?.is_allowed(), "{name} is not read as an allow")
+            }
             false => told.push(format!("{name}: {}", refused(&client).await?)),
         }
         task.abort();
@@ -141,7 +162,11 @@ async fn versions(lab: Lab) -> Outcome {
     let odd = [crate::calls::wire_question().encode_to_vec(), vec![0x40, 99]].concat();
     let detail = caller.call(AUTHORIZE, &[], framed_bytes(0, &odd)).await?.code()?;
     ensure!(detail == 0 || detail == 3, "an unknown detail ends with code {detail}");
-    let missing = caller.call("/portcullis.v1.AuthorizationService/Foresee", &[], Bytes::new()).await?.code()?;
+    let missing =
+        caller.call("/portcullis.v1.AuthorizationService/Foresee", &[], Bytes::new()).await?.code()?;
     ensure!(missing == 12, "an unknown method ends with code {missing}");
-    Ok(format!("{}; to the service: unknown field {code}, unknown detail {detail}, unknown method 12", told.join("; ")))
+    Ok(format!(
+        "{}; to the service: unknown field {code}, unknown detail {detail}, unknown method 12",
+        told.join("; ")
+    ))
 }

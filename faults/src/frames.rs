@@ -222,8 +222,24 @@ pub(crate) async fn answer(response: h2::client::ResponseFuture) -> anyhow::Resu
     Ok(Answer { body: bytes, trailers: trailers.unwrap_or(head.headers) })
 }
 
+/// Sends bytes as the server makes room for them, and then neither ends nor leaves until there is an answer.
+pub(crate) async fn send_open(
+    mut stream: h2::SendStream<Bytes>,
+    body: Bytes,
+    response: h2::client::ResponseFuture,
+) {
+    // Whatever comes of it, the stream is held as long as the peer lets it be.
+    let _ = send_part(&mut stream, body).await;
+    let _ = answer(response).await;
+}
+
 /// Sends a body as the server makes room for it.
-async fn send(stream: &mut h2::SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
+async fn send(stream: &mut h2::SendStream<Bytes>, body: Bytes) -> Result<(), h2::Error> {
+    send_part(stream, body).await?;
+    stream.send_data(Bytes::new(), true)
+}
+
+async fn send_part(stream: &mut h2::SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
     while !body.is_empty() {
         stream.reserve_capacity(body.len());
         let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
@@ -231,7 +247,7 @@ async fn send(stream: &mut h2::SendStream<Bytes>, mut body: Bytes) -> Result<(),
         let part = body.split_to(room?.min(body.len()));
         stream.send_data(part, false)?;
     }
-    stream.send_data(Bytes::new(), true)
+    Ok(())
 }
 
 impl Answer {

@@ -15,7 +15,10 @@ use tokio::io::AsyncWriteExt as _;
 use crate::calls::wire_question;
 use crate::content::{good_folder, put};
 use crate::fault::{Fault, Need, Outcome};
-use crate::frames::{AUTHORIZE, Answer, Attacker, Caller, DATA, END_HEADERS, HEADERS, WINDOW_UPDATE, answer, call_fields, frame, framed};
+use crate::frames::{
+    AUTHORIZE, Answer, Attacker, Caller, DATA, END_HEADERS, HEADERS, WINDOW_UPDATE, answer, call_fields,
+    frame, framed, next, send_open,
+};
 use crate::lab::{Lab, cgroup_parent, fake_time};
 use crate::places::Tracer;
 use crate::policies::{GOOD, allow, allow_if, arn, user};
@@ -31,22 +34,38 @@ pub(crate) fn faults() -> Vec<Fault> {
             "the program has no failpoint, and nothing from outside was found that makes a handler panic (F63, F86); that a \
              panic becomes INTERNAL and is counted: server/src/grpc/guard.rs, server/src/connection/hot.rs",
         ),
-        Fault::new("F72", "the task that follows the directory panics", "strace makes every new thread fail", no_threads)
-            .needs(strace)
-            .slow(),
-        Fault::new("F73", "128 MiB of memory", "a control group; every connection holds what it may", little_memory)
-            .needs(Need::Cgroup("memory"))
-            .alone(),
+        Fault::new(
+            "F72",
+            "the task that follows the directory panics",
+            "strace makes every new thread fail",
+            no_threads,
+        )
+        .needs(strace)
+        .slow(),
+        Fault::new(
+            "F73",
+            "128 MiB of memory",
+            "a control group; every connection holds what it may",
+            little_memory,
+        )
+        .needs(Need::Cgroup("memory"))
+        .alone(),
         Fault::new("F74", "a tenth of a processor", "a control group, 64 callers", little_processor)
             .needs(Need::Cgroup("cpu"))
             .alone(),
         Fault::new("F75", "SIGTERM under load", "16 callers without a pause", terminated_under_load),
         Fault::new("F76", "SIGTERM beside a peer that holds on", "an open stream and nobody reading", held),
         Fault::new("F77", "storm of SIGHUP", "3,000 as fast as they can be sent", hang_ups),
-        Fault::new("F78", "kill -9 while the last good is kept", "kills among writes; then records torn and changed", torn_state),
+        Fault::new(
+            "F78",
+            "kill -9 while the last good is kept",
+            "kills among writes; then records torn and changed",
+            torn_state,
+        ),
         Fault::new("F79", "the clock jumps", "+1 h, -1 h, 1970, 2100, by libfaketime, while it runs", clock)
             .needs(Need::FakeTime),
-        Fault::new("F80", "no random numbers", "strace makes getrandom fail from the start", no_random).needs(strace),
+        Fault::new("F80", "no random numbers", "strace makes getrandom fail from the start", no_random)
+            .needs(strace),
     ]
 }
 
@@ -104,57 +123,120 @@ impl Drop for Group {
     }
 }
 
+/// Two machines: what the chart gives a sidecar with its defaults, and 128 MiB with limits to fit.
 async fn little_memory(lab: Lab) -> Outcome {
-    const CONNECTIONS: usize = 1_000;
-    const LIMIT: &str = "134217728";
-    let group = Group::new("memory", &[("memory.limit_in_bytes", LIMIT)], &[("memory.max", LIMIT)])?;
     let folder = good_folder(&lab, "F73")?;
     for number in 0..200 {
         put(&folder, &format!("u{number}.json"), user(&format!("u{number}"), &allow("arn:aws:s3:::b/*")))?;
     }
     let audit = lab.folder("F73-audit")?.join("audit.jsonl");
     let plan = Plan::new(&lab, &folder).set("audit_file", audit.display()).set("request_timeout_ms", 60_000);
-    let mut sidecar = plan.start().await?;
-    group.take(&sidecar)?;
-    sidecar.until_ready().await?;
-    let idle = sidecar.resident()?;
-    // As much of a body on each connection as its window takes, in streams of 64 KiB.
-    let block = call_fields(&[]);
-    let part = vec![0; 16_000];
-    let mut held = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let Ok(mut attacker) = Attacker::connect(&sidecar.address).await else { break };
-        for stream in [1, 3, 5, 7] {
-            let mut bytes = frame(HEADERS, END_HEADERS, stream, &block);
-            let mut first = part.clone();
-            if let Some(prefix) = first.get_mut(..5) {
-                prefix.copy_from_slice(&[0, 0, 3, 255, 255]);
-            }
-            bytes.extend(frame(DATA, 0, stream, &first));
-            for _ in 0..3 {
-                bytes.extend(frame(DATA, 0, stream, &part));
-            }
-            if attacker.write.write_all(&bytes).await.is_err() {
-                break;
-            }
+    let small = plan.clone().set("connections_max", 256).set("connection_window_bytes", 65_535);
+    let small = small.set("requests_in_flight_max", 128);
+    let mut told = Vec::new();
+    for (name, mebibytes, plan, connections) in
+        [("128 MiB, limits to fit", 128, small, 250), ("512 MiB, defaults", 512, plan, 1_000)]
+    {
+        for attack in [Hold::Windows, Hold::Messages] {
+            let limit = (u64::from(mebibytes as u32) << 20).to_string();
+            let group =
+                Group::new("memory", &[("memory.limit_in_bytes", &limit)], &[("memory.max", &limit)])?;
+            let mut sidecar = plan.start().await?;
+            group.take(&sidecar)?;
+            sidecar.until_ready().await?;
+            let full = fill(&mut sidecar, attack, connections)
+                .await
+                .with_context(|| format!("{name}, {attack:?}"))?;
+            sidecar.serves_alice().await?;
+            told.push(format!("{name}, {attack:?}: at most {} MiB", full >> 20));
+            drop(sidecar);
         }
-        held.push(attacker);
     }
-    // Until all that was sent is taken in.
-    let (mut full, mut calm) = (idle, 0);
+    Ok(told.join("; "))
+}
+
+/// What hostile peers have the service keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// On each of many connections as much as its window takes.
+    Windows,
+    /// On some connections as many messages as are let in, each all but its end.
+    Messages,
+}
+
+/// Has it keep as much as it lets in, until it keeps no more; the most it had.
+async fn fill(sidecar: &mut Sidecar, attack: Hold, connections: usize) -> anyhow::Result<u64> {
+    let (mut attackers, mut streams) = (Vec::new(), Vec::new());
+    let started = match attack {
+        Hold::Windows => {
+            async {
+                for _ in 0..connections {
+                    attackers.push(fill_window(sidecar).await?);
+                }
+                anyhow::Ok(())
+            }
+            .await
+        }
+        Hold::Messages => {
+            for _ in 0..20 {
+                let caller = Caller::connect(&sidecar.address).await?;
+                streams.push(tokio::spawn(hold_messages(caller)));
+            }
+            Ok(())
+        }
+    };
+    let (mut full, mut calm) = (0, 0);
     while calm < 4 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let gone = sidecar.ended(Duration::ZERO).await.is_ok();
-        ensure!(!gone, "killed with {} connections that each hold 256 KiB; it had {} MiB", held.len(), full >> 20);
+        ensure!(!gone, "killed for its memory; it had {} MiB before", full >> 20);
         let now = sidecar.resident()?;
         calm = if now > full + (1 << 20) { 0 } else { calm + 1 };
         full = full.max(now);
     }
-    let open = sidecar.metric("portcullis_connections", "").await?;
-    ensure!(open >= CONNECTIONS as f64 * 0.9, "only {open} connections are open");
-    drop(held);
-    sidecar.serves_alice().await?;
-    Ok(format!("{} MiB idle, {} MiB with {open} connections that each hold 256 KiB; serves", idle >> 20, full >> 20))
+    started?;
+    streams.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(full)
+}
+
+/// A connection on which four bodies of 64 kB each wait for their end.
+async fn fill_window(sidecar: &Sidecar) -> anyhow::Result<Attacker> {
+    let mut attacker = Attacker::connect(&sidecar.address).await?;
+    let (block, part) = (call_fields(&[]), vec![0; 16_000]);
+    // The window of the connection may grow from what HTTP/2 begins with.
+    let grown = async {
+        while next(&mut attacker.read).await.context("closed")?.kind != WINDOW_UPDATE {}
+        anyhow::Ok(())
+    };
+    let grown = tokio::time::timeout(Duration::from_millis(30), grown).await.is_ok();
+    for stream in [1, 3, 5, 7].into_iter().take(if grown { 4 } else { 1 }) {
+        let mut first = part.clone();
+        if let Some(prefix) = first.get_mut(..5) {
+            prefix.copy_from_slice(&[0, 0, 3, 255, 255]);
+        }
+        let mut bytes =
+            [frame(HEADERS, END_HEADERS, stream, &block), frame(DATA, 0, stream, &first)].concat();
+        for _ in 0..3 {
+            bytes.extend(frame(DATA, 0, stream, &part));
+        }
+        attacker.write.write_all(&bytes).await?;
+    }
+    Ok(attacker)
+}
+
+/// Messages of 256 KiB on as many streams as there may be, all but their last bytes.
+async fn hold_messages(caller: Caller) -> anyhow::Result<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..250 {
+        let (stream, response) = caller.begin(AUTHORIZE, &[]).await?;
+        let mut message = vec![0; 262_000];
+        if let Some(prefix) = message.get_mut(..5) {
+            prefix.copy_from_slice(&[0, 0, 3, 255, 255]);
+        }
+        tasks.spawn(send_open(stream, message.into(), response));
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
 }
 
 async fn little_processor(lab: Lab) -> Outcome {
@@ -230,7 +312,8 @@ async fn call_until_the_end(caller: Caller) -> Told {
 }
 
 fn refused(error: &h2::Error) -> bool {
-    (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)) || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
+        || error.reason() == Some(h2::Reason::REFUSED_STREAM)
 }
 
 fn id(answer: &Answer) -> anyhow::Result<String> {
@@ -372,8 +455,10 @@ async fn clock(lab: Lab) -> Outcome {
     let library = fake_time().context("no libfaketime")?;
     let folder = good_folder(&lab, "F79")?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let before = |seconds: u64| allow_if(&format!(r#"{{"NumericLessThan": {{"aws:EpochTime": "{seconds}"}}}}"#));
-    let after = |seconds: u64| allow_if(&format!(r#"{{"NumericGreaterThan": {{"aws:EpochTime": "{seconds}"}}}}"#));
+    let before =
+        |seconds: u64| allow_if(&format!(r#"{{"NumericLessThan": {{"aws:EpochTime": "{seconds}"}}}}"#));
+    let after =
+        |seconds: u64| allow_if(&format!(r#"{{"NumericGreaterThan": {{"aws:EpochTime": "{seconds}"}}}}"#));
     put(&folder, "soon.json", user("soon", &before(now + 1_800)))?;
     put(&folder, "past.json", user("past", &after(now - 1_800)))?;
     let file = lab.folder("F79-time")?.join("offset");
@@ -405,8 +490,10 @@ async fn clock(lab: Lab) -> Outcome {
         ("+0", true, true),
     ] {
         set(offset)?;
-        until(&format!("decisions follow {offset}"), async || Ok(ask("soon").await? == soon && ask("past").await? == past))
-            .await?;
+        until(&format!("decisions follow {offset}"), async || {
+            Ok(ask("soon").await? == soon && ask("past").await? == past)
+        })
+        .await?;
         // The poll and the settling of the directory go by another clock.
         generation += 1;
         put(&folder, "bob.json", user("bob", &allow(&format!("arn:aws:s3:::b/{generation}"))))?;
@@ -426,7 +513,8 @@ async fn clock(lab: Lab) -> Outcome {
 
 async fn no_random(lab: Lab) -> Outcome {
     let folder = good_folder(&lab, "F80")?;
-    let trace = ["strace", "--daemonize", "--follow-forks", "-o", "/dev/null", "-e", "inject=getrandom:error=EIO"];
+    let trace =
+        ["strace", "--daemonize", "--follow-forks", "-o", "/dev/null", "-e", "inject=getrandom:error=EIO"];
     let mut command: Command = Plan::new(&lab, &folder).before(&trace).command();
     let output = command.output()?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

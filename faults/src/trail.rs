@@ -26,13 +26,23 @@ pub(crate) fn faults() -> Vec<Fault> {
     vec![
         Fault::new("F81", "disk full", "a tmpfs of 64 KiB, later enlarged; modes block and sync", full_disk)
             .needs(Need::Mounts),
-        Fault::new("F82", "audit file moved, folder deleted", "rename, with and without SIGHUP; rm -r, mkdir", moved),
+        Fault::new(
+            "F82",
+            "audit file moved, folder deleted",
+            "rename, with and without SIGHUP; rm -r, mkdir",
+            moved,
+        ),
         Fault::new("F83", "EIO on fdatasync", "strace makes every sync fail for a while", failed_sync)
             .needs(Need::Program("strace", "strace")),
         Fault::new("F84", "consumer that is stuck", "a pipe that nobody reads; modes drop and block", stuck),
         Fault::new("F85", "kill -9 at random", "16 callers, modes sync and block", killed).slow(),
         Fault::new("F86", "hostile strings", "line ends, ANSI, bidi, quotes, NUL, 8,192 characters", hostile),
-        Fault::new("F87", "secrets in every field", "a canary in tokens, headers, context; log at its most", canary),
+        Fault::new(
+            "F87",
+            "secrets in every field",
+            "a canary in tokens, headers, context; log at its most",
+            canary,
+        ),
         Fault::new("F88", "rotation while it is written", "a new file every 64 KiB, 16 callers", rotated),
     ]
 }
@@ -47,7 +57,11 @@ impl Report {
 
     fn kinds(&self, kind: &str) -> usize {
         let found = self.0.get("Findings").and_then(Value::as_array);
-        found.into_iter().flatten().filter(|one| one.get("Kind").and_then(Value::as_str) == Some(kind)).count()
+        found
+            .into_iter()
+            .flatten()
+            .filter(|one| one.get("Kind").and_then(Value::as_str) == Some(kind))
+            .count()
     }
 
     /// Nothing is torn, missing, doubled, or lost.
@@ -173,7 +187,9 @@ async fn full_disk(lab: Lab) -> Outcome {
         let missing = ids.iter().chain(&more).filter(|id| !written.contains(*id)).count();
         verified(&lab, &file)?.honest()?;
         match mode {
-            "block" => ensure!((lost - missing as f64).abs() < 0.5, "{missing} are missing and {lost} counted"),
+            "block" => {
+                ensure!((lost - missing as f64).abs() < 0.5, "{missing} are missing and {lost} counted")
+            }
             _ => ensure!(missing == 0, "{missing} acknowledged answers have no record"),
         }
         told.push(format!(
@@ -256,7 +272,9 @@ async fn failed_sync(lab: Lab) -> Outcome {
     ensure!(ids.iter().all(|id| written.contains(id)), "an acknowledged answer has no record");
     ensure!(lost > 0.5, "nothing is counted as lost");
     ensure!(files(&file)?.len() > 1, "the file whose sync failed is still written to");
-    Ok(format!("3 of 3 refused NOT_RECORDED, {failures} failures and {lost} lost counted, a new file begun; then well"))
+    Ok(format!(
+        "3 of 3 refused NOT_RECORDED, {failures} failures and {lost} lost counted, a new file begun; then well"
+    ))
 }
 
 async fn stuck(lab: Lab) -> Outcome {
@@ -301,7 +319,11 @@ async fn stuck(lab: Lab) -> Outcome {
         let missing = ids.iter().filter(|id| !text.contains(id.as_str())).count();
         ensure!((lost - missing as f64).abs() < 0.5, "{missing} are missing and {lost} counted");
         ensure!(text.contains("AuditGap"), "the trail does not tell of the loss");
-        told.push(format!("{mode}: {} answered, {missing} lost and counted, {} ms each", ids.len(), each.as_millis()));
+        told.push(format!(
+            "{mode}: {} answered, {missing} lost and counted, {} ms each",
+            ids.len(),
+            each.as_millis()
+        ));
     }
     Ok(told.join("; "))
 }
@@ -312,7 +334,8 @@ async fn killed(lab: Lab) -> Outcome {
     for mode in ["sync", "block"] {
         let file = lab.folder(&format!("F85-{mode}"))?.join("audit.jsonl");
         let plan = Plan::new(&lab, &folder).set("audit_file", file.display()).set("audit_mode", mode);
-        let (mut ids, mut most, kills) = (0, 0, if mode == "sync" { lab.kills() } else { lab.kills().min(5) });
+        let (mut ids, mut most, kills) =
+            (0, 0, if mode == "sync" { lab.kills() } else { lab.kills().min(5) });
         let mut before = 0;
         for round in 0..kills {
             let mut sidecar = plan.serving().await?;
@@ -349,7 +372,9 @@ async fn killed(lab: Lab) -> Outcome {
         let report = verified(&lab, &file)?;
         let bad = report.kinds("Missing") + report.kinds("Duplicate");
         ensure!(bad == 0, "`audit verify` finds {}", report.0);
-        told.push(format!("{mode}: {kills} kills, {ids} answers, at most {most} of one process without a record"));
+        told.push(format!(
+            "{mode}: {kills} kills, {ids} answers, at most {most} of one process without a record"
+        ));
     }
     Ok(told.join("; "))
 }
@@ -388,13 +413,17 @@ async fn hostile(lab: Lab) -> Outcome {
     }
     end(&mut sidecar).await?;
     let text = fs::read_to_string(&file)?;
-    let plain = |c: char| c == '\n' || !(c.is_control() || "\u{202e}\u{2066}\u{2028}\u{2029}\u{feff}".contains(c));
+    let plain =
+        |c: char| c == '\n' || !(c.is_control() || "\u{202e}\u{2066}\u{2028}\u{2029}\u{feff}".contains(c));
     ensure!(text.chars().all(plain), "a character that a terminal obeys is in the file");
     for (id, value) in &asked {
         let lines: Vec<_> = text.lines().filter(|line| line.contains(id.as_str())).collect();
         let [line] = lines.as_slice() else { anyhow::bail!("{} lines of one answer", lines.len()) };
         let record: Value = serde_json::from_str(line)?;
-        let back = record.pointer("/requestParameters/context/app:value").and_then(Value::as_str).unwrap_or_default();
+        let back = record
+            .pointer("/requestParameters/context/app:value")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let cut = back.split("...[truncated").next().unwrap_or_default();
         let whole = back == value || (cut.len() < back.len() && value.starts_with(cut));
         ensure!(whole, "{value:?} comes back as {back:?}");
@@ -405,7 +434,10 @@ async fn hostile(lab: Lab) -> Outcome {
     for line in sidecar.log.all() {
         ensure!(line.chars().all(plain), "a character that a terminal obeys is in the log");
     }
-    Ok(format!("{} answers, one line each, read back as sent; {refused} of 20 in checked places refused", asked.len()))
+    Ok(format!(
+        "{} answers, one line each, read back as sent; {refused} of 20 in checked places refused",
+        asked.len()
+    ))
 }
 
 async fn canary(lab: Lab) -> Outcome {
