@@ -200,7 +200,8 @@ fn only_chosen_context_is_shown() {
     let mut renderer = Renderer::new(mask, String::new(), 4, "boot-1");
     renderer.line(&mut out, 1, &entry).unwrap();
     let record: Value = serde_json::from_slice(&out).unwrap();
-    let keys: Vec<_> = record["requestParameters"]["context"].as_object().unwrap().keys().collect();
+    let mut keys: Vec<_> = record["requestParameters"]["context"].as_object().unwrap().keys().collect();
+    keys.sort();
     assert_eq!(keys, ["aws:SecureTransport", "aws:SourceIp", "aws:TagKeys"]);
     assert_eq!(record["eventSource"], "orders");
     assert_eq!(record["additionalEventData"]["allowOneIn"], 4);
