@@ -35,7 +35,7 @@ pub(crate) use authorization::{Authorization, Moment, Recorded, Wait, written};
 pub(crate) use decode::{BatchMessage, Message, bytes};
 pub(crate) use encode::bytes::{PREFIX_BYTES, framed};
 pub(crate) use encode::{Stamp, instant};
-pub(crate) use guard::{Guard, Underway, grpc_timeout};
+pub(crate) use guard::{Guard, Room, Underway, grpc_timeout};
 pub(crate) use health::Health;
 use policy_set::PolicySets;
 pub(crate) use status::{Refusal, explained, too_long, trailers};

@@ -16,14 +16,21 @@ use tonic::codegen::Service;
 
 use super::call::Unanswered;
 use crate::accept::Peer;
-use crate::grpc::Guard;
+use crate::grpc::{Guard, Room};
 
 /// Answers one request through the routes. Ends early when the peer resets the stream.
 pub(super) async fn answer(unanswered: Unanswered, peer: Peer, mut guard: Guard) {
     let Unanswered { request, read, held, mut respond } = unanswered;
     let (mut head, stream) = request.into_parts();
     head.extensions.insert(peer);
-    let body = Body::new(RequestBody { read, held, stream });
+    let body = Body::new(RequestBody {
+        read,
+        held,
+        stream,
+        come: 0,
+        kept_max: guard.message_bytes_max(),
+        room: guard.room(),
+    });
     let answering = guard.call(Request::from_parts(head, body));
     let response = tokio::select! {
         biased;
@@ -93,14 +100,24 @@ struct RequestBody {
     read: Bytes,
     held: usize,
     stream: RecvStream,
+    /// Bytes so far.
+    come: usize,
+    /// Bytes of them that whoever reads keeps at most: those of one message.
+    kept_max: usize,
+    room: Room,
 }
 
 impl RequestBody {
-    /// Bytes that are passed on, so that the peer may send as many more.
-    fn passed_on(&mut self, bytes: Bytes, held: usize) -> Frame<Bytes> {
+    /// Bytes that are passed on, so that the peer may send as many more. An error when there is no room for them.
+    fn passed_on(&mut self, bytes: Bytes, held: usize) -> Result<Frame<Bytes>, h2::Error> {
+        self.come = self.come.saturating_add(bytes.len());
+        let kept_max = self.kept_max;
+        if !self.room.hold(self.come.min(kept_max)) {
+            return Err(Reason::ENHANCE_YOUR_CALM.into());
+        }
         // The error says that the stream is closed, and then there is no window to open.
         let _ = self.stream.flow_control().release_capacity(held);
-        Frame::data(bytes)
+        Ok(Frame::data(bytes))
     }
 }
 
@@ -115,12 +132,12 @@ impl http_body::Body for RequestBody {
         if !self.read.is_empty() {
             let read = std::mem::take(&mut self.read);
             let held = std::mem::take(&mut self.held);
-            return Poll::Ready(Some(Ok(self.passed_on(read, held))));
+            return Poll::Ready(Some(self.passed_on(read, held)));
         }
         match ready!(self.stream.poll_data(context)) {
             Some(Ok(bytes)) => {
                 let held = bytes.len();
-                Poll::Ready(Some(Ok(self.passed_on(bytes, held))))
+                Poll::Ready(Some(self.passed_on(bytes, held)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => {

@@ -11,7 +11,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Method, Request};
 
-use crate::grpc::{PREFIX_BYTES, grpc_timeout};
+use crate::grpc::{PREFIX_BYTES, Room, grpc_timeout};
 
 /// The calls that are answered without the routes when they are plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,12 @@ impl Unanswered {
         polled
     }
 
-    /// Waits for the rest of the body, up to a message of `bytes_max`.
-    pub(super) async fn body(&mut self, bytes_max: usize) {
+    /// Waits for the rest of the body, up to a message of `bytes_max`. False when `room` has none for what came; then the
+    /// rest is not waited for.
+    pub(super) async fn body(&mut self, bytes_max: usize, room: &mut Room) -> bool {
+        if !room.hold(self.held) {
+            return false;
+        }
         // What is here may be all that the window has room for.
         self.give_back();
         let mut parts = vec![std::mem::take(&mut self.read)];
@@ -113,6 +117,9 @@ impl Unanswered {
         })
         .await
         {
+            if !room.hold(length + self.held) {
+                return false;
+            }
             self.give_back();
             length += self.read.len();
             parts.push(std::mem::take(&mut self.read));
@@ -123,6 +130,7 @@ impl Unanswered {
             1 => parts.pop().unwrap_or_default(),
             _ => parts.concat().into(),
         };
+        true
     }
 
     /// Opens the window of the stream by what is held.

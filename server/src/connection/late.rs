@@ -17,13 +17,18 @@ use crate::grpc::{Guard, PREFIX_BYTES, Recorded, Refusal, Underway, too_long, wr
 
 /// Waits for the rest of a body, and answers then.
 pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, site: Arc<Site>) {
-    // Without room the routes say so.
+    let mut room = site.guard.room();
+    // When too many are under way the routes say so.
     if let Some(entered) = site.guard.enter() {
         let limit = site.guard.time(&unanswered.request);
         let bytes_max = lock(&site).message_bytes_max;
-        if timeout(limit, unanswered.body(bytes_max)).await.is_err() {
+        let refused = match timeout(limit, unanswered.body(bytes_max, &mut room)).await {
+            Ok(true) => None,
+            Ok(false) => Some(site.guard.shed()),
+            Err(_) => Some(site.guard.refused(Refusal::Late)),
+        };
+        if let Some(status) = refused {
             let mut late = site.guard.begin(lock(&site).method(call));
-            let status = site.guard.refused(Refusal::Late);
             late.code = status.code();
             return send(status.into_http(), unanswered.respond).await;
         }

@@ -22,7 +22,7 @@ use super::bridge::send_paced;
 use super::call::{HotCall, Unanswered};
 use crate::accept::Peer;
 use crate::grpc::{
-    Authorization, Guard, PREFIX_BYTES, Refusal, Stamp, Wait, explained, framed, too_long, trailers,
+    Authorization, Guard, PREFIX_BYTES, Refusal, Room, Stamp, Wait, explained, framed, too_long, trailers,
 };
 
 /// Bytes of answers that are collected before they are sent.
@@ -41,6 +41,7 @@ pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>, 
             response_bytes_max: hot.response_bytes_max,
             stamp: None,
             unread: BytesMut::new(),
+            room: hot.guard.room(),
             out: Vec::new(),
             waits: Vec::new(),
         };
@@ -75,6 +76,8 @@ struct Answers {
     stamp: Option<Arc<Stamp>>,
     /// Bytes of questions.
     unread: BytesMut,
+    /// For those of them that wait for the rest of a question.
+    room: Room,
     /// Bytes of answers.
     out: Vec<u8>,
     /// Those of them that may not leave yet.
@@ -95,6 +98,9 @@ impl Answers {
         draining: &CancellationToken,
     ) -> Result<(), Broken> {
         loop {
+            if !self.room.hold(self.unread.len()) {
+                return Err(Broken::Status(self.guard.shed()));
+            }
             // What has come in is answered even when the process begins to drain.
             let read = tokio::select! {
                 biased;

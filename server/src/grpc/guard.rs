@@ -25,9 +25,15 @@ use crate::telemetry::{CallSpan, Telemetry, within};
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
 
+/// Bytes of bodies that have come and are not whole, of all requests together. Room for 256 of the longest messages, or for
+/// tens of thousands of ordinary ones; without it a few peers that never end what they send would take all memory there is.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+
 #[derive(Debug)]
 struct Bounds {
     in_flight: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+    message_bytes_max: usize,
     request: Duration,
     simulation: Duration,
     revision_wait: Duration,
@@ -60,6 +66,10 @@ impl Guard {
         let request = config.request_timeout();
         let bounds = Bounds {
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            bodies: Arc::new(Semaphore::new(
+                BODIES_BYTES_MAX.max(config.message_bytes_max.saturating_mul(2)),
+            )),
+            message_bytes_max: config.message_bytes_max,
             request,
             simulation: Duration::from_millis(config.simulation_timeout_ms),
             // The call itself ends first and says why.
@@ -78,6 +88,22 @@ impl Guard {
     /// Counts one more request as under way, as long as what is returned lives; none when there are enough.
     pub(crate) fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.bounds.in_flight).try_acquire_owned().ok()
+    }
+
+    /// Bytes of one request message.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.bounds.message_bytes_max
+    }
+
+    /// For what comes of one body before it is whole. Nothing is taken yet.
+    pub(crate) fn room(&self) -> Room {
+        Room { bodies: Arc::clone(&self.bounds.bodies), held: None }
+    }
+
+    /// The status of a request that is turned away because too much is under way, which is counted.
+    pub(crate) fn shed(&self) -> Status {
+        self.bounds.tally.shed();
+        Refusal::Shed.into_status()
     }
 
     /// The longest time for a request.
@@ -104,6 +130,36 @@ impl Guard {
     /// Where requests are counted.
     pub(crate) fn tally(&self) -> &Tally {
         &self.bounds.tally
+    }
+}
+
+/// Room for what has come of one body, among those of all requests; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    bodies: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Holds room for this many bytes, instead of what it held. False when there is not as much; then it holds what it
+    /// held.
+    #[must_use]
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if bytes == 0 {
+            self.held = None;
+        } else if bytes < held {
+            // Dropped, and so given back.
+            self.held.as_mut().and_then(|permit| permit.split(held - bytes));
+        } else if bytes > held {
+            let more = u32::try_from(bytes - held).unwrap_or(u32::MAX);
+            let Ok(more) = Arc::clone(&self.bodies).try_acquire_many_owned(more) else { return false };
+            match &mut self.held {
+                Some(permit) => permit.merge(more),
+                None => self.held = Some(more),
+            }
+        }
+        true
     }
 }
 
@@ -243,6 +299,20 @@ mod tests {
         for text in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", " 1S"] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn room_grows_shrinks_and_is_given_back() {
+        let bodies = Arc::new(Semaphore::new(10));
+        let room = || Room { bodies: Arc::clone(&bodies), held: None };
+        let (mut one, mut other) = (room(), room());
+        assert!(one.hold(4) && one.hold(7) && other.hold(3));
+        assert!(!other.hold(4), "there are but ten");
+        assert!(one.hold(6) && other.hold(4));
+        assert_eq!(bodies.available_permits(), 0);
+        assert!(one.hold(0));
+        drop((one, other));
+        assert_eq!(bodies.available_permits(), 10);
     }
 
     #[tokio::test]

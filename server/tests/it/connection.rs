@@ -192,6 +192,58 @@ async fn a_call_that_is_given_up_makes_room() {
     }
 }
 
+/// All but the end of a long message, on more streams than there is room for.
+#[tokio::test]
+async fn bodies_that_do_not_end_take_no_more_than_there_is_room_for() {
+    const BODY: usize = 250_000;
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.request_timeout_ms = 60_000).await;
+    let (mut bodies, mut shed) = (Vec::new(), tokio::task::JoinSet::new());
+    for path in [AUTHORIZE, BATCH, "/portcullis.v1.AuthorizationService/ListContextKeys"] {
+        let raw = Raw::connect(sidecar.grpc).await;
+        for _ in 0..120 {
+            let (mut stream, answer) = raw.begin(path, &[("content-type", PLAIN)]).await;
+            shed.spawn(answer);
+            bodies.push(tokio::spawn(async move {
+                let mut body = Bytes::from(framed_bytes(&vec![0; 256 << 10])).slice(..BODY);
+                while !body.is_empty() {
+                    stream.reserve_capacity(body.len());
+                    // None or an error is that of a stream that was turned away.
+                    let room = std::future::poll_fn(|context| stream.poll_capacity(context)).await;
+                    let Some(Ok(room)) = room else { return };
+                    let part = body.split_to(room.min(body.len()));
+                    if stream.send_data(part, false).is_err() {
+                        return;
+                    }
+                }
+                std::future::pending::<()>().await;
+            }));
+        }
+    }
+    let answer = soon(shed.join_next()).await.expect("one").expect("an answer");
+    assert_eq!(answer.code(), Code::ResourceExhausted, "{:?}", answer.trailers);
+    // What comes whole needs no room.
+    let raw = Raw::connect(sidecar.grpc).await;
+    assert_eq!(soon(raw.call(AUTHORIZE, PLAIN, good())).await.code(), Code::Ok);
+    shed.abort_all();
+    bodies.iter().for_each(tokio::task::JoinHandle::abort);
+    drop((bodies, raw));
+    // And who comes later gets the room of those who left.
+    let raw = Raw::connect(sidecar.grpc).await;
+    let answered = async {
+        loop {
+            let (mut stream, answer) = raw.begin(AUTHORIZE, &[("content-type", PLAIN)]).await;
+            stream.send_data(good().slice(..9), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // An error means that it was turned away already.
+            let _ = stream.send_data(good().slice(9..), true);
+            if answer.await.code() == Code::Ok {
+                return;
+            }
+        }
+    };
+    soon(answered).await;
+}
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
