@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::sidecar::NEVER;
 
 pub(crate) const AUTHORIZE: &str = "/portcullis.v1.AuthorizationService/Authorize";
+pub(crate) const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 pub(crate) const STREAM: &str = "/portcullis.v1.AuthorizationService/AuthorizeStream";
 
 pub(crate) const DATA: u8 = 0;

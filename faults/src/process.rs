@@ -16,8 +16,8 @@ use crate::calls::wire_question;
 use crate::content::{good_folder, put};
 use crate::fault::{Fault, Need, Outcome};
 use crate::frames::{
-    AUTHORIZE, Answer, Attacker, Caller, DATA, END_HEADERS, HEADERS, WINDOW_UPDATE, answer, call_fields,
-    frame, framed, next, send_open,
+    AUTHORIZE, Answer, Attacker, Caller, DATA, END_HEADERS, HEADERS, SIMULATE, STREAM, WINDOW_UPDATE, answer,
+    call_fields, frame, framed, next, send_open,
 };
 use crate::lab::{Lab, cgroup_parent, fake_time};
 use crate::places::Tracer;
@@ -178,9 +178,10 @@ async fn fill(sidecar: &mut Sidecar, attack: Hold, connections: usize) -> anyhow
             .await
         }
         Hold::Messages => {
-            for _ in 0..20 {
+            // Each kind of call reads its messages in another way.
+            for path in [AUTHORIZE, STREAM, SIMULATE].into_iter().cycle().take(21) {
                 let caller = Caller::connect(&sidecar.address).await?;
-                streams.push(tokio::spawn(hold_messages(caller)));
+                streams.push(tokio::spawn(hold_messages(caller, path)));
             }
             Ok(())
         }
@@ -225,10 +226,10 @@ async fn fill_window(sidecar: &Sidecar) -> anyhow::Result<Attacker> {
 }
 
 /// Messages of 256 KiB on as many streams as there may be, all but their last bytes.
-async fn hold_messages(caller: Caller) -> anyhow::Result<()> {
+async fn hold_messages(caller: Caller, path: &str) -> anyhow::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..250 {
-        let (stream, response) = caller.begin(AUTHORIZE, &[]).await?;
+        let (stream, response) = caller.begin(path, &[]).await?;
         let mut message = vec![0; 262_000];
         if let Some(prefix) = message.get_mut(..5) {
             prefix.copy_from_slice(&[0, 0, 3, 255, 255]);
