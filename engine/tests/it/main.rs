@@ -10,6 +10,8 @@ mod differential;
 #[expect(clippy::string_slice, reason = "places come from finds and character indices")]
 mod generator;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod large;
 #[cfg(test)]
 mod laws;
