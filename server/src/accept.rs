@@ -11,11 +11,13 @@ mod unix;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use socket::{Detached, Peer, PeerKind, Socket};
@@ -173,7 +175,7 @@ async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door:
             Ok(Some(socket)) => {
                 error_wait = ERROR_WAIT_MIN;
                 // One connection of each listener waits here for a place; the others wait in the system's queue.
-                let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
+                let Some(permit) = place(connections, door).await else { return };
                 door.hand_over(socket, permit);
             }
             Ok(None) => door.tally().connections.foreign.add(),
@@ -183,6 +185,20 @@ async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door:
                 tokio::time::sleep(error_wait).await;
                 error_wait = (error_wait * 2).min(ERROR_WAIT_MAX);
             }
+        }
+    }
+}
+
+/// How often those who say nothing are looked for while somebody waits for a place.
+const CROWDED_WAIT: Duration = Duration::from_millis(50);
+
+/// A place for one more connection, as soon as there is one; those who say nothing make room. None at the end.
+async fn place(connections: &Arc<Semaphore>, door: &Door) -> Option<OwnedSemaphorePermit> {
+    let mut place = pin!(Arc::clone(connections).acquire_owned());
+    loop {
+        match timeout(CROWDED_WAIT, &mut place).await {
+            Ok(permit) => return permit.ok(),
+            Err(_) => door.close_silent(),
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Threads that serve connections, each with a runtime of its own.
 //!
 //! A connection stays with the worker that it was handed to, so nothing it does is shared with another thread or waits
-//! for one. Loading policies, telemetry and pages run elsewhere. Invariant (FEWEST): a connection goes to a worker that
-//! has fewest at that time.
+//! for one. Loading policies, telemetry and pages run elsewhere. Invariants: (FEWEST) a connection goes to a worker that
+//! has fewest at that time; (SPEAK-UP) while all places are taken, nobody keeps one who says nothing.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +31,8 @@ const BLOCKING_THREADS_MAX: usize = 8;
 pub(crate) struct Door {
     workers: Arc<[Entrance]>,
     tally: Arc<Tally>,
+    /// Told while somebody waits for a place.
+    crowded: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -73,6 +76,11 @@ impl Door {
         let _ = worker.connections.send(Handed { socket, counted });
     }
 
+    /// Closes the connections that have said nothing for a while; others wait for their places.
+    pub(crate) fn close_silent(&self) {
+        self.crowded.notify_waiters();
+    }
+
     /// Where connections are counted.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
@@ -99,6 +107,7 @@ pub(crate) fn start(
     site: impl Fn() -> Site,
 ) -> io::Result<(Door, Vec<oneshot::Receiver<()>>)> {
     let (mut workers, mut endings) = (Vec::new(), Vec::new());
+    let crowded = Arc::new(Notify::new());
     for number in 0..count.max(1) {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -107,16 +116,16 @@ pub(crate) fn start(
             .build()?;
         let (connections, handed) = mpsc::unbounded_channel();
         let (ended, ending) = oneshot::channel();
-        let (site, ends) = (Arc::new(site()), ends.clone());
+        let (site, ends, crowded) = (Arc::new(site()), ends.clone(), Arc::clone(&crowded));
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            work(runtime, handed, &site, &ends);
+            work(runtime, handed, &site, &ends, &crowded);
             // Nobody waits for a worker that was cut.
             let _ = ended.send(());
         })?;
         workers.push(Entrance { connections, load: Arc::new(AtomicUsize::new(0)) });
         endings.push(ending);
     }
-    Ok((Door { workers: workers.into(), tally: Arc::clone(tally) }, endings))
+    Ok((Door { workers: workers.into(), tally: Arc::clone(tally), crowded }, endings))
 }
 
 /// The runtime for everything but serving connections: accepting, loading policies, pages, telemetry. The calling thread
@@ -135,11 +144,17 @@ fn yield_to_others() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-fn work(runtime: Runtime, mut handed: mpsc::UnboundedReceiver<Handed>, site: &Arc<Site>, ends: &Ends) {
+fn work(
+    runtime: Runtime,
+    mut handed: mpsc::UnboundedReceiver<Handed>,
+    site: &Arc<Site>,
+    ends: &Ends,
+    crowded: &Arc<Notify>,
+) {
     runtime.block_on(ends.cut.run_until_cancelled(async {
         let open = TaskTracker::new();
         while let Some(Handed { socket, counted }) = handed.recv().await {
-            open.spawn(serve(socket, counted, Arc::clone(site), ends.first_byte));
+            open.spawn(serve(socket, counted, Arc::clone(site), ends.first_byte, Arc::clone(crowded)));
         }
         open.close();
         open.wait().await;
@@ -147,9 +162,34 @@ fn work(runtime: Runtime, mut handed: mpsc::UnboundedReceiver<Handed>, site: &Ar
     runtime.shutdown_background();
 }
 
-async fn serve(socket: Detached, counted: Counted, site: Arc<Site>, first_byte: Duration) {
+/// How long a connection may say nothing although others wait for its place.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Until the first byte is there; an error when it does not come in time, or when the place is wanted and the peer has had
+/// a moment to say something.
+async fn first_byte(socket: &Socket, limit: Duration, crowded: &Notify) -> Result<io::Result<()>, Silent> {
+    let mut byte = pin!(socket.first_byte());
+    if let Ok(come) = timeout(PATIENCE.min(limit), &mut byte).await {
+        return Ok(come);
+    }
+    tokio::select! {
+        come = timeout(limit.saturating_sub(PATIENCE), byte) => come.map_err(|_| Silent),
+        () = crowded.notified() => Err(Silent),
+    }
+}
+
+/// Nothing came.
+struct Silent;
+
+async fn serve(
+    socket: Detached,
+    counted: Counted,
+    site: Arc<Site>,
+    first_byte_limit: Duration,
+    crowded: Arc<Notify>,
+) {
     let Ok(socket) = socket.attach() else { return };
-    match timeout(first_byte, socket.first_byte()).await {
+    match first_byte(&socket, first_byte_limit, &crowded).await {
         Ok(Ok(())) => {
             let (entry, tls) = site.gate().entry(&socket);
             match tls {
@@ -160,7 +200,7 @@ async fn serve(socket: Detached, counted: Counted, site: Arc<Site>, first_byte: 
         }
         // The peer has gone.
         Ok(Err(_)) => {}
-        Err(_) => counted.tally.connections.silent.add(),
+        Err(Silent) => counted.tally.connections.silent.add(),
     }
 }
 
@@ -195,7 +235,7 @@ mod tests {
             entrances.push(Entrance { connections, load: Arc::default() });
             workers.push(handed);
         }
-        let door = Door { workers: entrances.into(), tally: Arc::default() };
+        let door = Door { workers: entrances.into(), tally: Arc::default(), crowded: Arc::default() };
         let permits = Arc::new(Semaphore::new(9));
         let hand_over = || {
             let permit = Arc::clone(&permits).try_acquire_owned().unwrap();

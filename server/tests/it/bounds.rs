@@ -85,6 +85,19 @@ async fn a_silent_connection_is_closed_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn silent_connections_make_room_when_all_places_are_taken() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| {
+        // Nobody is sent away for being silent alone.
+        config.first_byte_ms = 3_600_000;
+        config.connections_max = 2;
+    })
+    .await;
+    let _held = (TcpStream::connect(sidecar.grpc).await, TcpStream::connect(sidecar.grpc).await);
+    let answered = sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER));
+    tokio::time::timeout(SOON, answered).await.expect("it is served").unwrap();
+}
+
+#[tokio::test]
 async fn a_peer_that_speaks_another_protocol_hurts_nobody() {
     let sidecar = Sidecar::start().await;
     let mut stream = TcpStream::connect(sidecar.grpc).await.unwrap();
