@@ -40,7 +40,11 @@ fn examine<'a>(lab: &Lab, fault: &'a Fault) -> Finding<'a> {
         Way::NotHere(why) => Verdict::NotHere((*why).to_owned()),
         Way::Live(run) => match fault.needs.iter().find_map(|need| lab.lacks(*need)) {
             Some(lack) => Verdict::Skip(lack),
-            None => bounded(fault.limit, || run(lab.clone())),
+            None => {
+                // More kills take more time.
+                let limit = fault.limit + Duration::from_millis(500) * lab.kills();
+                bounded(limit, || run(lab.clone()))
+            }
         },
     };
     Finding { fault, verdict, took: begun.elapsed() }
