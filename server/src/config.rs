@@ -113,7 +113,7 @@ pub struct Config {
     pub http_request_ms: u64,
     /// Open connections of all gRPC listeners together. Default 1,024.
     pub connections_max: usize,
-    /// Longest wait for the first byte of a connection. Default 5,000.
+    /// Longest wait for the first byte of a connection; a tenth of a second while all places are taken. Default 5,000.
     pub first_byte_ms: u64,
     /// Longest wait for the first request of a connection, from its first byte. Default 10,000.
     pub first_request_ms: u64,
