@@ -360,3 +360,10 @@ proptest! {
         prop_assert_eq!(&record["eventName"], &json!(name));
     }
 }
+
+#[test]
+fn a_list_of_which_nothing_is_left_is_good_json() {
+    let mut out = Vec::new();
+    assert_eq!(values::text_list(&mut out, false, &mut Reader::new(&[16, 0])), Some(true));
+    assert_eq!(out, br#"["...[truncated: 16 more values]"]"#);
+}

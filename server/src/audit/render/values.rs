@@ -41,7 +41,10 @@ fn listed(out: &mut Vec<u8>, hide: bool, kept: u64, all: u64, reader: &mut Reade
         truncated |= shown_text(out, hide, reader.text()?);
     }
     if kept < all {
-        out.extend_from_slice(b",\"...[truncated: ");
+        if kept > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"...[truncated: ");
         number(out, all - kept);
         out.extend_from_slice(b" more values]\"");
     }
