@@ -1,4 +1,5 @@
-//! The sidecar over the wire against the floor: a service of the same messages on stock tonic that decides nothing.
+//! The sidecar over the wire against the floor: a service of the same messages on stock tonic that decides nothing; and,
+//! with the peers, against one that decides with cedar-policy.
 //!
 //! Server and askers have a processor each. Every round asks both servers in turn, so that both see the same minutes of
 //! the machine; the table has the medians of the rounds. Every answer is checked, and a wrong one ends the bench.
@@ -36,6 +37,9 @@ const SHAPES: [Load; 7] = [
     Load::Stream { in_flight: 256 },
 ];
 
+/// What every candidate is asked.
+const COMPARED: [Load; 2] = [Load::Unary { in_flight: 64, connections: 8 }, Load::Stream { in_flight: 256 }];
+
 /// One run of one server.
 struct Run {
     rate: f64,
@@ -60,8 +64,74 @@ fn measure() -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    side_by_side(&runtime)?;
-    while_reloading(&runtime)
+    // The parts to run by name, all of them without any.
+    let parts: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted("floor") {
+        side_by_side(&runtime)?;
+    }
+    if wanted("candidates") {
+        candidates(&runtime)?;
+    }
+    if wanted("reload") {
+        while_reloading(&runtime)?;
+    }
+    Ok(())
+}
+
+/// The same calls on every server there is: with an audit file, without one, the floor, and cedar-policy.
+fn candidates(runtime: &Runtime) -> Result<(), String> {
+    let world = Shape::named("W2").ok_or("there is no world W2")?.world(seed());
+    let mut servers = vec![
+        ("sidecar", Server::sidecar(&world)?),
+        ("sidecar, audit file", Server::audited(&world)?),
+        ("floor", Server::floor()?),
+    ];
+    if cfg!(feature = "peers") {
+        servers.push(("tonic + cedar", Server::cedar(&world)?));
+    }
+    let questions = Arc::new(world.questions);
+    for (_, server) in &servers {
+        runtime.block_on(loaded(server, &questions))?;
+    }
+    for shape in COMPARED {
+        let mut runs: Vec<Vec<Run>> = servers.iter().map(|_| Vec::new()).collect();
+        for _ in 0..number(ROUNDS_VARIABLE, 5) {
+            for ((_, server), runs) in servers.iter().zip(&mut runs) {
+                runs.push(runtime.block_on(once(
+                    server,
+                    &Target::Unix(server.socket()?),
+                    shape,
+                    &questions,
+                ))?);
+            }
+        }
+        let base = runs.get(2).map(|runs| (median(runs, |run| run.rate), median(runs, |run| run.cost)));
+        let (rate, cost) = base.ok_or("there is no floor")?;
+        let mut rows =
+            vec![["", "answers /s", "/ floor", "p50", "p99", "cost", "/ floor"].map(str::to_owned).to_vec()];
+        rows.extend(servers.iter().zip(&runs).map(|((name, _), runs)| {
+            vec![
+                (*name).to_owned(),
+                format!("{:.1} k", median(runs, |run| run.rate) / 1e3),
+                format!("{:.2} x", median(runs, |run| run.rate) / rate),
+                format!("{:.1} us", median(runs, |run| run.p50)),
+                format!("{:.1} us", median(runs, |run| run.p99)),
+                format!("{:.2}", median(runs, |run| run.cost)),
+                format!("{:.2} x", median(runs, |run| run.cost) / cost),
+            ]
+        }));
+        print_table(&format!("Unix socket, world W2, seed {}, {}", seed(), shape.name()), &rows);
+    }
+    let written = servers.get(1).map(|(_, server)| server.audit_bytes()).transpose()?.unwrap_or_default();
+    if written == 0 {
+        return Err("nothing was written to the audit file".to_owned());
+    }
+    for (name, server) in &servers {
+        print(&format!("resident after that: {name} {:.1} MB", server.resident_bytes()? as f64 / 1e6));
+    }
+    print(&format!("audit files: {:.1} MB", written as f64 / 1e6));
+    Ok(())
 }
 
 /// Calls of every shape, on the sidecar and on the floor.

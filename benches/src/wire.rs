@@ -2,7 +2,10 @@
 //!
 //! [`floor`] is the least that a service of the same messages can do on stock tonic; [`server`] runs the floor or the
 //! sidecar as a process of its own on a processor of its own; [`load`] asks in a closed loop and checks every answer.
+//! With the peers, `cedar` is a service of the same messages that decides with cedar-policy.
 
+#[cfg(feature = "peers")]
+pub mod cedar;
 pub mod floor;
 pub mod load;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The floor as a process: `floor serve --uds PATH`, and the body of a request for a client that knows no gRPC.
+//! The floor as a process: `floor serve --uds PATH`; with the peers, cedar-policy in its place; and the body of a request for a client that knows no gRPC.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use portcullis_benches::measure::print;
 use portcullis_benches::wire::{floor::Floor, framed};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 /// The sidecar has the same.
@@ -33,6 +34,10 @@ enum Command {
         /// The TCP address to listen on.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
+        /// Decide with cedar-policy by the policies in this directory.
+        #[cfg(feature = "peers")]
+        #[arg(long, value_name = "DIRECTORY")]
+        cedar: Option<PathBuf>,
     },
     /// Writes an AuthorizeRequest of world W2 with its gRPC prefix, for `h2load --data`.
     Body {
@@ -44,7 +49,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Serve { uds, listen } => serve(uds, listen),
+        #[cfg(feature = "peers")]
+        Command::Serve { uds, listen, cedar: Some(policies) } => portcullis_benches::sources(&policies)
+            .and_then(|sources| portcullis_benches::wire::cedar::Cedared::service(&sources))
+            .map_err(Into::into)
+            .and_then(|service| serve(uds, listen, Routes::new(service))),
+        Command::Serve { uds, listen, .. } => serve(uds, listen, Routes::new(Floor::service())),
         Command::Body { file } => body(&file),
     };
     match done {
@@ -58,23 +68,23 @@ fn main() -> ExitCode {
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
-fn serve(uds: Option<PathBuf>, listen: Option<SocketAddr>) -> Done {
+fn serve(uds: Option<PathBuf>, listen: Option<SocketAddr>, service: Routes) -> Done {
     // One thread: it is pinned to one processor, and so a runtime for several would only cost.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let served = |server: &mut Server| server.add_service(Floor::service());
+        let served = || Server::builder().add_routes(service.clone());
         let tcp = async {
             let Some(address) = listen else { return Ok(()) };
             let incoming = TcpListenerStream::new(TcpListener::bind(address).await?);
             let incoming = tokio_stream::StreamExt::map(incoming, |stream| {
                 stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             });
-            Done::Ok(served(&mut Server::builder()).serve_with_incoming(incoming).await?)
+            Done::Ok(served().serve_with_incoming(incoming).await?)
         };
         let unix = async {
             let Some(path) = uds else { return Ok(()) };
             let incoming = UnixListenerStream::new(UnixListener::bind(path)?);
-            Done::Ok(served(&mut Server::builder()).serve_with_incoming(incoming).await?)
+            Done::Ok(served().serve_with_incoming(incoming).await?)
         };
         tokio::try_join!(tcp, unix).map(drop)
     })

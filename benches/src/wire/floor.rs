@@ -25,7 +25,7 @@ impl Floor {
     }
 }
 
-fn answer() -> v1::AuthorizeResponse {
+pub(super) fn answer() -> v1::AuthorizeResponse {
     v1::AuthorizeResponse {
         decision: v1::Decision::Allow.into(),
         reason: v1::Reason::Allowed.into(),

@@ -34,6 +34,18 @@ impl Server {
     /// # Errors
     /// What kept it from starting.
     pub fn sidecar(world: &World) -> Result<Self, String> {
+        Self::decides(world, false)
+    }
+
+    /// The same with an audit file beside its policies, in the default mode.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn audited(world: &World) -> Result<Self, String> {
+        Self::decides(world, true)
+    }
+
+    fn decides(world: &World, audit: bool) -> Result<Self, String> {
         let folder = folder()?;
         let policies = folder.path().join("policies");
         write_sources(&world.sources, &policies).map_err(|error| error.to_string())?;
@@ -41,6 +53,24 @@ impl Server {
         let mut command = Command::new(program("portcullis")?);
         command.arg("serve").arg(policies).arg("--uds").arg(socket(&folder));
         command.arg("--listen").arg(address.to_string()).arg("--http-listen").arg("");
+        if audit {
+            command.arg("--audit-file").arg(folder.path().join("audit.jsonl"));
+        }
+        Self::start(command, folder, address)
+    }
+
+    /// cedar-policy on stock tonic with the policies of a world, when `floor` was built with the peers.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn cedar(world: &World) -> Result<Self, String> {
+        let folder = folder()?;
+        let policies = folder.path().join("policies");
+        write_sources(&world.sources, &policies).map_err(|error| error.to_string())?;
+        let address = free_address()?;
+        let mut command = Command::new(program("floor")?);
+        command.arg("serve").arg("--cedar").arg(policies);
+        command.arg("--uds").arg(socket(&folder)).arg("--listen").arg(address.to_string());
         Self::start(command, folder, address)
     }
 
@@ -78,6 +108,16 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(path)
+    }
+
+    /// Bytes of the audit files of a sidecar that has one; only the last are kept.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn audit_bytes(&self) -> Result<u64, String> {
+        let entries = std::fs::read_dir(self.folder.path()).map_err(|error| error.to_string())?;
+        let audit = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().contains("audit"));
+        Ok(audit.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum())
     }
 
     /// The policy directory of a sidecar.
