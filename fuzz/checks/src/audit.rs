@@ -254,7 +254,7 @@ pub(crate) fn entry_seeds() -> Vec<Vec<u8>> {
 
 /// Bytes that no capture wrote: no record, or a good line all the same.
 pub(crate) fn check_entry(bytes: &[u8]) {
-    let mut lines = Lines::new(bytes.len() % 2 == 0, "pin");
+    let mut lines = Lines::new(bytes.len().is_multiple_of(2), "pin");
     if lines.entry(bytes) {
         one_line(lines.text());
     } else {
