@@ -11,29 +11,30 @@ use tonic::Code;
 
 use super::bridge::{self, send, send_paced};
 use super::call::{HotCall, Unanswered};
-use super::{Site, hot};
+use super::{Site, hot, refuse};
 use crate::accept::Peer;
 use crate::grpc::{Guard, PREFIX_BYTES, Recorded, Refusal, Underway, too_long, written};
 
 /// Waits for the rest of a body, and answers then.
 pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, site: Arc<Site>) {
+    let Some(entered) = site.guard.enter() else {
+        // Not before its end: an answer before that resets the stream, and many resets end the connection.
+        return refuse::answer(Refusal::Shed, unanswered, site.guard.clone()).await;
+    };
     let mut room = site.guard.room();
-    // When too many are under way the routes say so.
-    if let Some(entered) = site.guard.enter() {
-        let limit = site.guard.time(&unanswered.request);
-        let bytes_max = lock(&site).message_bytes_max;
-        let refused = match timeout(limit, unanswered.body(bytes_max, &mut room)).await {
-            Ok(true) => None,
-            Ok(false) => Some(site.guard.shed()),
-            Err(_) => Some(site.guard.refused(Refusal::Late)),
-        };
-        if let Some(status) = refused {
-            let mut late = site.guard.begin(lock(&site).method(call));
-            late.code = status.code();
-            return send(status.into_http(), unanswered.respond).await;
-        }
-        drop(entered);
+    let limit = site.guard.time(&unanswered.request);
+    let bytes_max = lock(&site).message_bytes_max;
+    let refused = match timeout(limit, unanswered.body(bytes_max, &mut room)).await {
+        Ok(true) => None,
+        Ok(false) => Some(site.guard.shed()),
+        Err(_) => Some(site.guard.refused(Refusal::Late)),
+    };
+    if let Some(status) = refused {
+        let mut late = site.guard.begin(lock(&site).method(call));
+        late.code = status.code();
+        return send(status.into_http(), unanswered.respond).await;
     }
+    drop(entered);
     let left = lock(&site).round().answer_whole(call, unanswered, &peer);
     if let Some(unanswered) = left {
         bridge::answer(unanswered, peer, site.guard.clone()).await;

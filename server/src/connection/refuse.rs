@@ -17,12 +17,13 @@ const BODY_WAIT: Duration = Duration::from_millis(100);
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Refuses a call.
-pub(super) async fn answer(refusal: Refusal, unanswered: Unanswered, guard: Guard) {
+pub(super) async fn answer(refusal: Refusal, mut unanswered: Unanswered, guard: Guard) {
+    unanswered.give_back();
     let Unanswered { mut request, respond, .. } = unanswered;
     let mut call = guard.begin(Method::of_path(request.uri().path()));
     // Either way there is an answer.
     let _ = timeout(BODY_WAIT, discard(request.body_mut())).await;
-    let status = guard.refused(refusal);
+    let status = if refusal == Refusal::Shed { guard.shed() } else { guard.refused(refusal) };
     call.code = status.code();
     send(status.into_http(), respond).await;
 }
