@@ -245,7 +245,8 @@ async fn little_processor(lab: Lab) -> Outcome {
     let old = [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "10000")];
     let group = Group::new("cpu", &old, &[("cpu.max", "10000 100000")])?;
     let folder = good_folder(&lab, "F74")?;
-    let sidecar = Plan::new(&lab, &folder).set("requests_in_flight_max", 32).serving().await?;
+    let sidecar =
+        Plan::new(&lab, &folder).set("requests_in_flight_max", 2).set("log", "debug").serving().await?;
     group.take(&sidecar)?;
     let client = Client::builder(&sidecar.address).timeout(DEADLINE).connect().await?;
     let begun = Instant::now();
@@ -269,7 +270,11 @@ async fn little_processor(lab: Lab) -> Outcome {
     }
     let (mut answered, mut refused, mut longest) = (0, 0, Duration::ZERO);
     while let Some(caller) = callers.join_next().await {
-        let (a, r, l) = caller?.map_err(anyhow::Error::msg)?;
+        let why = || {
+            let ended = |line: &String| line.contains("a connection ended with an error");
+            sidecar.log.all().into_iter().rfind(ended).unwrap_or_default()
+        };
+        let (a, r, l) = caller?.map_err(anyhow::Error::msg).with_context(why)?;
         (answered, refused, longest) = (answered + a, refused + r, longest.max(l));
     }
     ensure!(answered > 0, "nothing was answered");
