@@ -29,8 +29,13 @@ fn hash(account: &str, name: &str) -> u64 {
 }
 
 impl<T> Names<T> {
-    /// Adds a value whose name is new.
+    /// Adds a value; one of the same name before it is replaced.
     pub(crate) fn insert(&mut self, account: &str, name: &str, value: T) {
+        let is_it = |named: &Named<T>| *named.account == *account && equals_folded(name, &named.name);
+        if let Some(named) = self.table.find_mut(hash(account, name), is_it) {
+            named.value = value;
+            return;
+        }
         let named = Named { account: account.into(), name: name.to_ascii_lowercase().into(), value };
         self.table.insert_unique(hash(account, name), named, |named| hash(&named.account, &named.name));
     }
@@ -59,5 +64,7 @@ mod tests {
         assert_eq!(names.get("222222222222", "Admin"), Some(&2));
         assert_eq!(names.get("111111111111", "1admin"), None);
         assert_eq!(names.len(), 3);
+        names.insert("222222222222", "ADMIN", 4);
+        assert_eq!((names.get("222222222222", "admin"), names.len()), (Some(&4), 3));
     }
 }
