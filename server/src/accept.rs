@@ -51,7 +51,11 @@ pub enum BindError {
         path: PathBuf,
     },
     /// Anyone could replace the socket.
-    #[error("the directory of `{}` is writable by everyone", path.display())]
+    #[error(
+        "the directory of `{}` is writable by everyone: take that away, or set `uds_access` to `all` where only callers \
+         reach it",
+        path.display()
+    )]
     OpenDirectory {
         /// As configured.
         path: PathBuf,
@@ -115,7 +119,10 @@ impl Listeners {
             grpc.push(Listener::Tcp(bind_tcp(address).await?));
         }
         if let Some(path) = &config.uds {
-            grpc.push(Listener::Unix(SocketFile::bind(path).await?, config.allowed_peers()));
+            grpc.push(Listener::Unix(
+                SocketFile::bind(path, config.uds_access).await?,
+                config.allowed_peers(),
+            ));
         }
         let http = match config.http_listen_address() {
             Some(address) => Some(bind_tcp(address).await?),

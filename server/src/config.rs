@@ -36,6 +36,18 @@ impl From<LoadModeName> for portcullis_engine::LoadMode {
     }
 }
 
+/// Who may open the Unix socket, as far as file permissions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UdsAccess {
+    /// The process's own user and group: mode 0660, in a directory where nobody else can put a socket in its place.
+    #[default]
+    Group,
+    /// Whoever reaches the directory: mode 0666, and everybody may write the directory. For a volume of a pod, which
+    /// only the pod's containers mount, the callers read-only.
+    All,
+}
+
 /// Everything that can be set. Flat, so that each value has one name in the file, the environment and the flags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +79,8 @@ pub struct Config {
     pub listen: String,
     /// Path of the gRPC Unix socket. Default: none.
     pub uds: Option<PathBuf>,
+    /// Who may open that socket: `group`, or `all` for a volume that only callers mount. Default `group`.
+    pub uds_access: UdsAccess,
     /// TCP address of health and status over HTTP; port 0 is any free one, an empty text none. Default
     /// `127.0.0.1:8181`.
     pub http_listen: String,
@@ -217,6 +231,7 @@ impl Default for Config {
             last_good_age_max_ms: 7 * 24 * 3_600_000,
             listen: "127.0.0.1:8180".to_owned(),
             uds: None,
+            uds_access: UdsAccess::Group,
             http_listen: "127.0.0.1:8181".to_owned(),
             allow_plaintext_network: false,
             tls_certificate: None,

@@ -30,7 +30,7 @@ mod worker;
 
 pub use accept::{BindError, Listeners};
 pub use app::{Outcome, ServeError, Surroundings, run, run_until};
-pub use config::{Config, ConfigError, LoadModeName};
+pub use config::{Config, ConfigError, LoadModeName, UdsAccess};
 pub use credentials::CredentialsError;
 pub use lifecycle::Lifecycle;
 pub use telemetry::{Telemetry, TelemetryError};

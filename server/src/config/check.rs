@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Config, ConfigError, WORKER_THREADS_MAX, address, ids};
+use super::{Config, ConfigError, UdsAccess, WORKER_THREADS_MAX, address, ids};
 use crate::audit::{AuditFailure, AuditMode};
 
 /// Room for a few of the largest records.
@@ -100,6 +100,7 @@ impl Config {
             ("tls_client_ca", self.tls_client_ca.is_some()),
             ("tls_client_crl", self.tls_client_crl.is_some()),
             ("uds_token_exempt", self.uds_token_exempt),
+            ("uds_access", self.uds_access != UdsAccess::Group),
             ("uds_allowed_uids", !self.uds_allowed_uids.is_empty()),
             ("uds_allowed_gids", !self.uds_allowed_gids.is_empty()),
             ("token_file", self.token_file.is_some()),
@@ -115,6 +116,7 @@ impl Config {
             ("tls_certificate", "listen"),
             ("uds_token_exempt", "token_file"),
             ("uds_token_exempt", "uds"),
+            ("uds_access", "uds"),
             ("uds_allowed_uids", "uds"),
             ("uds_allowed_gids", "uds"),
         ] {

@@ -86,6 +86,7 @@ fn credentials_that_do_nothing_are_mistakes() {
         (Config { tls_client_crl: file(), ..Config::default() }, 1),
         (Config { uds_token_exempt: true, ..Config::default() }, 2),
         (Config { uds_token_exempt: true, ..uds.clone() }, 1),
+        (Config { uds_access: UdsAccess::All, ..Config::default() }, 1),
         (
             Config {
                 uds_allowed_uids: "0".to_owned(),
@@ -109,6 +110,7 @@ fn credentials_that_do_nothing_are_mistakes() {
         assert_eq!(found.len(), wrong, "{found:?}");
     }
     let good = Config {
+        uds_access: UdsAccess::All,
         uds_allowed_uids: " 0,65532 ,".to_owned(),
         uds_token_exempt: true,
         token_file: file(),
