@@ -1,0 +1,83 @@
+//! The checks of the Helm chart, as one list of trials. A check that lacks a program or a right ends as ignored with the
+//! reason; where everything has to be there (`PORTCULLIS_CHECKS=all`, as the full verification sets it) as failed.
+
+mod case;
+mod judge;
+mod manifest;
+mod render;
+mod rig;
+mod rules;
+mod schema;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::case::Case;
+use crate::rig::{Lacking, Rig};
+use crate::schema::{Schemas, VERSIONS};
+
+/// What every trial may use.
+struct Stage {
+    rig: Rig,
+    cases: Vec<Case>,
+    schemas: Vec<Schemas>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let stage = Arc::new(Stage { rig: Rig::open()?, cases: Case::all()?, schemas: schemas()? });
+    let trials = trials(&stage);
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn schemas() -> anyhow::Result<Vec<Schemas>> {
+    VERSIONS.into_iter().map(Schemas::read).collect()
+}
+
+fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
+    let mut trials = vec![
+        trial(stage, "rules: every rule fires", |_| rules::bad::every_rule_fires()),
+        trial(stage, "schemas: they refuse", |_| schema::refuses()),
+        trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
+    ];
+    type Check = fn(&Stage, &Case) -> anyhow::Result<()>;
+    let checks: [(&str, Check); 5] = [
+        ("lint", |stage, case| render::lint(&stage.rig, case)),
+        ("snapshot", |stage, case| render::snapshot(&stage.rig, case)),
+        ("notes", |stage, case| render::notes(&stage.rig, case)),
+        ("rules", |stage, case| judge::no_findings(&stage.rig, case)),
+        ("schemas", |stage, case| {
+            let objects = case.render(&stage.rig)?;
+            stage.schemas.iter().try_for_each(|schemas| schemas.valid(objects))
+        }),
+    ];
+    for (what, check) in checks {
+        for (index, case) in stage.cases.iter().enumerate() {
+            trials.push(trial(stage, &format!("{what}: {}", case.name), move |stage| {
+                stage.cases.get(index).map_or(Ok(()), |case| check(stage, case))
+            }));
+        }
+    }
+    trials
+}
+
+fn trial(
+    stage: &Arc<Stage>,
+    name: &str,
+    check: impl FnOnce(&Stage) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    let stage = Arc::clone(stage);
+    Trial::ignorable_test(name, move || match check(&stage) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(error) => match error.downcast_ref::<Lacking>() {
+            Some(lacking) if !all_required() => Ok(Completion::ignored_with(lacking)),
+            _ => Err(Failed::from(format!("{error:#}"))),
+        },
+    })
+}
+
+fn all_required() -> bool {
+    std::env::var("PORTCULLIS_CHECKS").is_ok_and(|value| value == "all")
+}

@@ -1,0 +1,100 @@
+//! Renders the chart: `helm lint --strict`, snapshots of what each case becomes, and what no case reaches.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Map, Value};
+
+use crate::case::Case;
+use crate::manifest::Look as _;
+use crate::rig::Rig;
+
+/// `helm lint --strict` with the values of a case.
+pub(crate) fn lint(rig: &Rig, case: &Case) -> anyhow::Result<()> {
+    let (chart, values) = (case.chart.display().to_string(), case.file.display().to_string());
+    rig.helm_text(&["lint", "--strict", "--quiet", &chart, "--values", &values])?;
+    Ok(())
+}
+
+/// What a case becomes is what was reviewed.
+pub(crate) fn snapshot(rig: &Rig, case: &Case) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for object in case.render(rig)? {
+        let value = shortened(&object.value);
+        let template = object.template.as_deref().unwrap_or("no template");
+        text.push_str(&format!("--- # {template}\n{}", serde_saphyr::to_string(&value)?));
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(Rig::here().join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(case.said("covers").collect::<Vec<_>>().join("; "));
+    settings.bind(|| insta::assert_snapshot!(case.name.as_str(), text));
+    Ok(())
+}
+
+/// A file that the chart takes along unchanged needs no second copy in every snapshot.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > 2000 => {
+            Value::String(format!("({} lines)", text.lines().count()))
+        }
+        Value::Array(list) => Value::Array(list.iter().map(shortened).collect()),
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| (key.clone(), shortened(value)));
+            Value::Object(pairs.collect::<Map<_, _>>())
+        }
+        other => other.clone(),
+    }
+}
+
+/// What helm says after installing a case says something, and holds nothing that a template left behind.
+pub(crate) fn notes(rig: &Rig, case: &Case) -> anyhow::Result<()> {
+    let notes = notes_of(rig, case)?;
+    ensure!(notes.trim().len() > 40, "the notes say nothing: {notes:?}");
+    for trace in ["<no value>", "<nil>", "%!", "map["] {
+        ensure!(!notes.contains(trace), "the notes hold {trace}:\n{notes}");
+    }
+    Ok(())
+}
+
+/// The text of NOTES.txt.
+fn notes_of(rig: &Rig, case: &Case) -> anyhow::Result<String> {
+    let chart = case.chart.display().to_string();
+    let mine = case.arguments();
+    let mut arguments = vec!["install", crate::case::RELEASE, &chart, "--dry-run=client", "--output", "json"];
+    // Installing asks no cluster what it has, and so takes no list of it.
+    let mut words = mine.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        if word == "--api-versions" {
+            words.next();
+        } else {
+            arguments.push(word);
+        }
+    }
+    let release: Value = serde_json::from_str(&rig.helm_text(&arguments)?)?;
+    Ok(release.text("/info/notes").to_owned())
+}
+
+/// Every template is rendered by some case.
+pub(crate) fn every_template(rig: &Rig, cases: &[Case]) -> anyhow::Result<()> {
+    let mut rendered = BTreeSet::new();
+    for case in cases {
+        rendered.extend(case.render(rig)?.iter().filter_map(|object| object.template.clone()));
+    }
+    let mut missing = Vec::new();
+    let mut folders = vec![Rig::chart().join("templates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let inside = path.strip_prefix(Rig::chart())?.display().to_string();
+            if path.is_dir() {
+                folders.push(path);
+            } else if inside.ends_with(".yaml") && !rendered.contains(&format!("portcullis/{inside}")) {
+                missing.push(inside);
+            }
+        }
+    }
+    ensure!(missing.is_empty(), "no case renders {}", missing.join(", "));
+    Ok(())
+}

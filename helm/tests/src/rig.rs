@@ -1,0 +1,94 @@
+//! What the checks stand on: the folders of the chart and the programs. Programs come from the cache that `tools/install`
+//! fills, helm also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
+//! did not run, never a check that passed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, ensure};
+
+/// A check cannot run on this machine.
+#[derive(Debug)]
+pub(crate) struct Lacking(pub(crate) String);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Lacking {}
+
+/// Folders, programs and a place for files that goes with it.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    tools: Option<PathBuf>,
+    scratch: tempfile::TempDir,
+}
+
+impl Rig {
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("portcullis-helm-").tempdir()?;
+        Ok(Self { tools: tools(), scratch })
+    }
+
+    /// This crate.
+    pub(crate) fn here() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    /// The repository.
+    pub(crate) fn repository() -> PathBuf {
+        Self::here().join("../..")
+    }
+
+    pub(crate) fn chart() -> PathBuf {
+        Self::repository().join("helm/portcullis")
+    }
+
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// A program of the cache.
+    pub(crate) fn tool(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let found = self.tools.as_ref().map(|folder| folder.join(name)).filter(|file| file.is_file());
+        let lacking =
+            || Lacking(format!("{name} is not there; helm/tests/tools/install builds it where Go is"));
+        Ok(found.or_else(|| (name == "helm").then(|| on_path(name)).flatten()).ok_or_else(lacking)?)
+    }
+
+    /// Runs helm, which sees no setting, cache or repository of who runs the checks.
+    pub(crate) fn helm(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(self.tool("helm")?);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("HOME", self.scratch()).args(arguments);
+        command.output().context("cannot run helm")
+    }
+
+    /// What helm printed; an error when it failed.
+    pub(crate) fn helm_text(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        text(self.helm(arguments)?, &format!("helm {}", arguments.join(" ")))
+    }
+}
+
+/// The output of a command that must have ended well.
+pub(crate) fn text(output: Output, what: &str) -> anyhow::Result<String> {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{what}: {}\n{}{}", output.status, text.trim(), error.trim());
+    Ok(text)
+}
+
+fn tools() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    variable("PORTCULLIS_HELM_TOOLS").or_else(|| Some(cache()?.join("portcullis/helm-tools")))
+}
+
+/// Where a program is on the path.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
