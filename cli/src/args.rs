@@ -213,7 +213,7 @@ pub(crate) struct Check {
 
 /// `authorize`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits 0 on Allow and 2 on Deny.
+#[command(after_help = "Exits 0 on Allow and 2 on Deny; with --expect 0 when the answer is that and 4 when it is the other.
 
 Examples:
   portcullis authorize --at policies/ --principal arn:aws:iam::111122223333:user/alice \\
@@ -228,6 +228,9 @@ pub(crate) struct Authorize {
     pub(crate) source: PolicySource,
     #[command(flatten)]
     pub(crate) transport: Transport,
+    /// The decision that is right.
+    #[arg(long, value_enum, value_name = "DECISION")]
+    pub(crate) expect: Option<DecisionName>,
     /// How the answer is written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

@@ -5,7 +5,7 @@ use std::io::Write;
 use portcullis_engine::{Diagnostic, LoadMode, OwnedKeys};
 
 use super::{directory, remote};
-use crate::args::{Authorize, Output};
+use crate::args::{Authorize, DecisionName, Output};
 use crate::exit::{Exit, usage};
 use crate::render::decision::{Answer, write_answer};
 use crate::render::diagnostic::write_diagnostics;
@@ -30,7 +30,16 @@ pub(super) fn run(authorize: &Authorize) -> anyhow::Result<Exit> {
         None => remote::authorize(&authorize.source, &authorize.transport, &request)?,
     };
     write(&mut anstream::stdout().lock(), &answer, authorize.output)?;
-    Ok(if answer.denied() { Exit::Denied } else { Exit::Ok })
+    Ok(exit(answer.denied(), authorize.expect))
+}
+
+/// How the answer ends the program: by itself, or by whether it was the expected one.
+fn exit(denied: bool, expected: Option<DecisionName>) -> Exit {
+    match expected {
+        None if denied => Exit::Denied,
+        Some(expected) if denied != (expected == DecisionName::Deny) => Exit::ExpectationsFailed,
+        _ => Exit::Ok,
+    }
 }
 
 fn write(out: &mut impl Write, answer: &Answer, output: Output) -> anyhow::Result<()> {

@@ -27,6 +27,19 @@ fn the_exit_code_is_the_decision() {
 }
 
 #[test]
+fn an_expected_decision_exits_0_and_the_other_4() {
+    for (resource, right, wrong) in [
+        ("arn:aws:s3:::reports/1", "allow", "deny"),
+        ("arn:aws:s3:::reports/secret/1", "deny", "allow"),
+        ("arn:aws:s3:::other/1", "deny", "allow"),
+    ] {
+        assert_eq!(ask("authorize", resource, &["--expect", right]).code, 0, "{resource}");
+        assert_eq!(ask("authorize", resource, &["--expect", wrong]).code, 4, "{resource}");
+    }
+    assert_eq!(ask("authorize", "not-an-arn", &["--expect", "deny"]).code, 64, "no answer is no expected one");
+}
+
+#[test]
 fn the_answer_object() {
     let denied = ask("authorize", "arn:aws:s3:::reports/secret/1", &["--output", "json"]);
     let answer: serde_json::Value = serde_json::from_str(&denied.out).unwrap();
