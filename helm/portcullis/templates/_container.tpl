@@ -44,6 +44,7 @@ listen: {{ ternary (printf "127.0.0.1:%d" (int .Values.sidecar.loopbackPort)) ""
 http_listen: {{ ternary (printf "%s:%d" .Values.listenAddress (int .Values.ports.http)) "" (include "portcullis.http" . | eq "yes") | quote }}
 {{- if include "portcullis.hasSocket" . }}
 uds: {{ include "portcullis.socket" . }}
+uds_access: {{ default (ternary "group" "all" (include "portcullis.runs" . | eq "yes")) .Values.socket.access }}
 {{- with include "portcullis.allowedUids" . }}
 uds_allowed_uids: {{ . | quote }}
 {{- end }}
@@ -213,7 +214,7 @@ volumeMounts:
 {{- define "portcullis.volumes" -}}
 {{ include "portcullis.policies.volumes" . | trim }}
 {{- if eq .Values.mode "sidecar" }}
-# In memory, which also makes its folder sticky: of one that everybody may change the process would make no use.
+# In memory: whoever mounts it can neither fill a disk with it nor, as the folder is sticky, take away the socket.
 - name: portcullis-socket
   emptyDir:
     medium: Memory

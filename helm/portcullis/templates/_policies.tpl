@@ -92,7 +92,8 @@ Every mount is a directory: what is mounted with a subPath never sees a change.
 - name: portcullis-git-secret
   secret:
     secretName: {{ . }}
-    defaultMode: 0440
+    # Only git-sync mounts it, and the pod of a sidecar may have no fsGroup.
+    defaultMode: 0444
 {{- end }}
 {{- end }}
 {{- end }}

@@ -3,8 +3,6 @@ What a service's own chart includes to have a sidecar. The chart names portculli
 `portcullis.mode: sidecar` and the policies, and its pod says
 
     spec:
-      securityContext:
-        fsGroup: 65532                                              # the group that opens the socket; any number
       initContainers:
         {{- include "portcullis.sidecar.initContainer" . | nindent 8 }}
       containers:
@@ -25,8 +23,9 @@ alias, give `.Subcharts.ALIAS`.
 {{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version -}}
 {{- fail (printf "portcullis.sidecar.initContainer: Kubernetes %s has no native sidecars. Include portcullis.sidecar.container below `containers` instead" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- range include "portcullis.sidecar.containers" $scope | fromYamlArray }}
-- {{ toYaml (set . "restartPolicy" "Always") | nindent 2 | trim }}
+{{- range $index, $container := include "portcullis.sidecar.containers" $scope | fromYamlArray -}}
+{{- if $index }}{{ "\n" }}{{ end -}}
+- {{ toYaml (set $container "restartPolicy" "Always") | nindent 2 | trim }}
 {{- end }}
 {{- end -}}
 
@@ -38,9 +37,10 @@ service's questions fail, and at the end the sidecar answers on for `drain.delay
 {{- $scope := get .Subcharts "portcullis" | default . -}}
 {{- include "portcullis.sidecar.check" $scope -}}
 {{- $delay := dict "name" "PORTCULLIS_DRAIN_DELAY_MS" "value" ($scope.Values.drain.delayMs | int64 | toString) -}}
-{{- range include "portcullis.sidecar.containers" $scope | fromYamlArray }}
-{{- if eq .name "portcullis" }}{{ $_ := set . "env" (append .env $delay) }}{{ end }}
-- {{ toYaml . | nindent 2 | trim }}
+{{- range $index, $container := include "portcullis.sidecar.containers" $scope | fromYamlArray -}}
+{{- if $index }}{{ "\n" }}{{ end -}}
+{{- if eq .name "portcullis" }}{{ $_ := set . "env" (append .env $delay) }}{{ end -}}
+- {{ toYaml $container | nindent 2 | trim }}
 {{- end }}
 {{- end -}}
 
