@@ -27,7 +27,7 @@ Every mount is a directory: what is mounted with a subPath never sees a change.
 {{- end -}}
 {{- with $policies.gitSync -}}
 {{- if .enabled -}}
-{{- $sources = append $sources (dict "name" "git" "path" .path "volume" (dict "emptyDir" dict)) -}}
+{{- $sources = append $sources (dict "name" "git" "path" .path "volume" (dict "emptyDir" (dict "sizeLimit" .sizeLimit))) -}}
 {{- end -}}
 {{- end -}}
 {{- with $policies.image -}}
@@ -87,7 +87,8 @@ Every mount is a directory: what is mounted with a subPath never sees a change.
 {{- with .Values.policies.gitSync }}
 {{- if .enabled }}
 - name: portcullis-git-tmp
-  emptyDir: {}
+  emptyDir:
+    sizeLimit: 64Mi
 {{- with .secretName }}
 - name: portcullis-git-secret
   secret:
@@ -131,10 +132,7 @@ env:
   {{- if $git.secretName }}
   {{- if hasPrefix "http" $git.repo }}
   - name: GITSYNC_USERNAME
-    valueFrom:
-      secretKeyRef:
-        name: {{ $git.secretName }}
-        key: username
+    value: {{ $git.username | quote }}
   - name: GITSYNC_PASSWORD_FILE
     value: /git-secret/password
   {{- else }}

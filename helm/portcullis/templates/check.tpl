@@ -1,4 +1,4 @@
-{{- /* Renders nothing: values that do not go together, each with what to write instead. The types are for values.schema.json. */ -}}
+{{- /* Makes no object: values that do not go together, each with what to write instead. The types are for values.schema.json. */ -}}
 
 {{- $values := .Values -}}
 {{- if include "portcullis.runs" . -}}
