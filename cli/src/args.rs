@@ -213,14 +213,16 @@ pub(crate) struct Check {
 
 /// `authorize`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits 0 on Allow and 2 on Deny; with --expect 0 when the answer is that and 4 when it is the other.
+#[command(
+    after_help = "Exits 0 on Allow and 2 on Deny; with --expect 0 when the answer is that and 4 when it is the other.
 
 Examples:
   portcullis authorize --at policies/ --principal arn:aws:iam::111122223333:user/alice \\
       --action orders:GetOrder --resource arn:acme:orders:eu-1:111122223333:order/42 \\
       --context aws:SourceIp=10.1.2.3 --context 'aws:TagKeys:=[\"team\"]'
   portcullis authorize --server 127.0.0.1:8180 --principal ec2.amazonaws.com \\
-      --action sts:AssumeRole --resource arn:aws:iam::111122223333:role/worker")]
+      --action sts:AssumeRole --resource arn:aws:iam::111122223333:role/worker"
+)]
 pub(crate) struct Authorize {
     #[command(flatten)]
     pub(crate) question: Question,

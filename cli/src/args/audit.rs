@@ -128,9 +128,12 @@ pub(crate) struct AuditTail {
     /// How many of the last records.
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 10)]
     pub(crate) lines: usize,
-    /// Wait for more, across rotations, until interrupted.
+    /// Wait for more, across rotations, until interrupted; also for a file that is not there yet.
     #[arg(long, short)]
     pub(crate) follow: bool,
+    /// Milliseconds to go on after SIGTERM, or until the service has recorded its own end.
+    #[arg(long, value_name = "MS", default_value_t = 0, requires = "follow")]
+    pub(crate) linger_ms: u64,
     #[command(flatten)]
     pub(crate) filter: AuditFilter,
     /// How records are written.

@@ -1,18 +1,20 @@
 //! `audit`: reads the records that a sidecar wrote. What makes them sound is the server's to say.
 
+mod ending;
 mod filter;
 mod record;
 mod source;
 mod table;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io::Write;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use portcullis_server::audit::verify::{ProcessReport, Report, Verifier};
 
+use self::ending::Ending;
 use self::filter::Filter;
 use self::record::Record;
 use self::source::{Follower, Lines, sources};
@@ -51,7 +53,8 @@ fn query(asked: &AuditQuery) -> anyhow::Result<Exit> {
 
 fn tail(asked: &AuditTail) -> anyhow::Result<Exit> {
     let filter = Filter::new(&asked.filter)?;
-    let mut follower = Follower::open(&asked.file)?;
+    let ending = asked.follow.then(|| Ending::listen(asked.linger_ms)).transpose()?;
+    let Some(mut follower) = open(&asked.file, ending.as_ref())? else { return Ok(Exit::Ok) };
     let mut last: VecDeque<Vec<u8>> = VecDeque::new();
     while let Some(line) = follower.next()? {
         if Record::read(line).is_some_and(|record| filter.matches(&record)) {
@@ -66,21 +69,44 @@ fn tail(asked: &AuditTail) -> anyhow::Result<Exit> {
         printer.line(&line, &filter)?;
     }
     printer.flush()?;
-    if asked.follow {
-        match follow(&mut follower, &mut printer, &filter)? {}
+    if let Some(ending) = &ending {
+        follow(&mut follower, &mut printer, &filter, ending)?;
     }
     printer.finish()?;
     Ok(Exit::Ok)
 }
 
-/// Until the process is interrupted, or the one that reads its output goes.
-fn follow(follower: &mut Follower, printer: &mut Printer, filter: &Filter) -> anyhow::Result<Infallible> {
+/// The file; one that is to be followed may not be there yet. None when the end comes before it does.
+fn open(path: &Path, ending: Option<&Ending>) -> anyhow::Result<Option<Follower>> {
+    while let Some(ending) = ending.filter(|_| !path.exists()) {
+        if ending.is_near() {
+            return Ok(None);
+        }
+        sleep(LOOK);
+    }
+    Follower::open(path).map(Some)
+}
+
+/// Until the process is told to end and the service has said that it ended or there is no more time for it, or the one
+/// that reads the output goes.
+fn follow(
+    follower: &mut Follower,
+    printer: &mut Printer,
+    filter: &Filter,
+    ending: &Ending,
+) -> anyhow::Result<()> {
     loop {
+        // Asked before the last look, so that nothing written until then is left out.
+        let (near, now) = (ending.is_near(), ending.is_now());
         while let Some(line) = follower.next()? {
             printer.line(line, filter)?;
         }
         printer.flush()?;
-        if !follower.moved_on()? {
+        let moved = follower.moved_on()?;
+        if !moved && (now || near && printer.ended) {
+            return Ok(());
+        }
+        if !moved {
             sleep(LOOK);
         }
     }
@@ -152,11 +178,13 @@ struct Printer {
     output: Output,
     table: Table,
     unread: u64,
+    /// The last record says that the service ended.
+    ended: bool,
 }
 
 impl Printer {
     fn new(output: Output) -> Self {
-        Self { output, table: Table::default(), unread: 0 }
+        Self { output, table: Table::default(), unread: 0, ended: false }
     }
 
     /// Prints a line if it is meant. Whether it is.
@@ -165,6 +193,7 @@ impl Printer {
             self.unread += 1;
             return Ok(false);
         };
+        self.ended = record.is_of_service() && record.event_name == "StopServer";
         if !filter.matches(&record) {
             return Ok(false);
         }

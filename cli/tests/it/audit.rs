@@ -199,3 +199,57 @@ fn a_file_is_followed_across_a_rotation() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// Sends SIGTERM to a child, as a kubelet does.
+fn terminate(child: &std::process::Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+#[test]
+fn what_is_followed_may_come_later_and_is_read_to_the_end_of_the_service() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("audit.jsonl");
+    let mut command = program();
+    command.args(["audit", "tail", "--follow", "--linger-ms", "600000", "--output", "json", text(&file)]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let append = |text: &str| {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let records = records();
+    append(&written(&records[..1]));
+    assert_eq!(next(), records[0], "the file was not there at the start");
+    terminate(&child);
+    append(&written(&records[1..2]));
+    assert_eq!(next(), records[1], "told to end, it goes on");
+    append(&written(&[happening(9, "StopServer")]));
+    assert_eq!(next(), happening(9, "StopServer"));
+    assert_eq!((next().as_str(), child.wait().unwrap().code()), ("", Some(0)));
+}
+
+#[test]
+fn without_time_to_linger_a_follower_ends_at_once() {
+    let directory = TempDir::new().unwrap();
+    let there = directory.path().join("audit.jsonl");
+    fs::write(&there, written(&records()[..1])).unwrap();
+    for file in [there, directory.path().join("missing.jsonl")] {
+        let mut command = program();
+        command.args(["audit", "tail", "--follow", "--output", "json", text(&file)]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        // The handler stands before anything is printed; where nothing is, a signal before it ends the process as well.
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        if file.exists() {
+            out.read_line(&mut String::new()).unwrap();
+        }
+        terminate(&child);
+        let code = child.wait().unwrap().code();
+        assert!(code == Some(0) || !file.exists(), "{code:?}");
+    }
+}

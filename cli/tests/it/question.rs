@@ -36,7 +36,11 @@ fn an_expected_decision_exits_0_and_the_other_4() {
         assert_eq!(ask("authorize", resource, &["--expect", right]).code, 0, "{resource}");
         assert_eq!(ask("authorize", resource, &["--expect", wrong]).code, 4, "{resource}");
     }
-    assert_eq!(ask("authorize", "not-an-arn", &["--expect", "deny"]).code, 64, "no answer is no expected one");
+    assert_eq!(
+        ask("authorize", "not-an-arn", &["--expect", "deny"]).code,
+        64,
+        "no answer is no expected one"
+    );
 }
 
 #[test]

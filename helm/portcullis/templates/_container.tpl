@@ -194,7 +194,15 @@ volumeMounts:
 name: portcullis-audit
 image: {{ include "portcullis.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [audit, tail, --follow, --output, json, --lines, "{{ int64 .Values.audit.copyLines }}", "/audit/$(POD_NAME).jsonl"]
+args:
+  - audit
+  - tail
+  - --follow
+  - --output=json
+  - --lines={{ int64 .Values.audit.copyLines }}
+  # Until the process has recorded its own end.
+  - --linger-ms={{ add (int64 .Values.drain.delayMs) (int64 .Values.drain.ms) }}
+  - /audit/$(POD_NAME).jsonl
 env:
   - name: POD_NAME
     valueFrom:

@@ -62,10 +62,11 @@ service's questions fail, and at the end the sidecar answers on for `drain.delay
 {{- if .Values.policies.gitSync.enabled }}
 - {{ include "portcullis.policies.gitContainer" . | nindent 2 | trim }}
 {{- end }}
-- {{ include "portcullis.container" . | nindent 2 | trim }}
+{{- /* They end in the opposite order: whoever copies records sees the last of them. */}}
 {{- if eq .Values.audit.to "both" }}
 - {{ include "portcullis.auditContainer" . | nindent 2 | trim }}
 {{- end }}
+- {{ include "portcullis.container" . | nindent 2 | trim }}
 {{- end -}}
 
 {{- define "portcullis.sidecar.check" -}}

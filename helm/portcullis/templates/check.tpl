@@ -49,3 +49,9 @@
 {{- if and $values.monitoring.podMonitor.enabled (not (include "portcullis.http" .)) -}}
   {{- fail "monitoring.podMonitor.enabled: sidecars serve no metrics. Set sidecar.http" -}}
 {{- end -}}
+{{- if and (include "portcullis.runs" .) $values.policies.gitSync.enabled $values.networkPolicy.enabled (not $values.networkPolicy.egress) -}}
+  {{- fail "networkPolicy.egress: the pods may reach nothing, and policies.gitSync has to reach a repository. Give rules for it and for DNS" -}}
+{{- end -}}
+{{- if and (or $values.monitoring.serviceMonitor.enabled $values.monitoring.podMonitor.enabled) (include "portcullis.runs" .) $values.networkPolicy.enabled (not $values.networkPolicy.metricsFrom) -}}
+  {{- fail "networkPolicy.metricsFrom: nobody may read the metrics that monitoring wants. Name the pods of Prometheus, as NetworkPolicy peers" -}}
+{{- end -}}
