@@ -96,8 +96,7 @@ state_directory: /state
 {{- end }}
 {{- if include "portcullis.hasSocket" . }}
 # Where `portcullis status` asks, for whoever runs it in this container.
-- name: PORTCULLIS_SOCKET
-  value: {{ include "portcullis.socket" . }}
+{{ include "portcullis.sidecar.env" . }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}

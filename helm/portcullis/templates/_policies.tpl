@@ -70,18 +70,24 @@ Every mount is a directory: what is mounted with a subPath never sees a change.
 {{- $directory -}}
 {{- end -}}
 
+{{/* The volume of a source, (list SOURCES INDEX): names of sources are longer than those of volumes may be. */}}
+{{- define "portcullis.policies.volume" -}}
+{{- ternary "portcullis-policies" (printf "portcullis-policies-%d" (index . 1)) (eq (len (index . 0)) 1) -}}
+{{- end -}}
+
 {{- define "portcullis.policies.mounts" -}}
 {{- $sources := include "portcullis.policies.sources" . | fromYamlArray -}}
 {{- range $index, $source := $sources }}
-- name: portcullis-policies-{{ $index }}
+- name: {{ include "portcullis.policies.volume" (list $sources $index) }}
   mountPath: {{ ternary "/policies" (printf "/policies/%s" $source.name) (eq (len $sources) 1) }}
   readOnly: true
 {{- end }}
 {{- end -}}
 
 {{- define "portcullis.policies.volumes" -}}
-{{- range $index, $source := include "portcullis.policies.sources" . | fromYamlArray }}
-- name: portcullis-policies-{{ $index }}
+{{- $sources := include "portcullis.policies.sources" . | fromYamlArray -}}
+{{- range $index, $source := $sources }}
+- name: {{ include "portcullis.policies.volume" (list $sources $index) }}
   {{- toYaml $source.volume | nindent 2 }}
 {{- end }}
 {{- with .Values.policies.gitSync }}
@@ -105,8 +111,9 @@ Every mount is a directory: what is mounted with a subPath never sees a change.
 {{- $git := .Values.policies.gitSync -}}
 {{- if not $git.repo }}{{ fail "policies.gitSync.repo: name the repository" }}{{ end -}}
 {{- $volume := "" -}}
-{{- range $index, $source := include "portcullis.policies.sources" . | fromYamlArray -}}
-{{- if eq $source.name "git" }}{{ $volume = printf "portcullis-policies-%d" $index }}{{ end -}}
+{{- $sources := include "portcullis.policies.sources" . | fromYamlArray -}}
+{{- range $index, $source := $sources -}}
+{{- if eq $source.name "git" }}{{ $volume = include "portcullis.policies.volume" (list $sources $index) }}{{ end -}}
 {{- end -}}
 name: portcullis-git
 image: {{ $git.image }}

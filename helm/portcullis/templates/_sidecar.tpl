@@ -58,6 +58,12 @@ service's questions fail, and at the end the sidecar answers on for `drain.delay
   readOnly: true
 {{- end -}}
 
+{{/* Not needed: the place of the socket as a variable, which `portcullis status` and its like read too. */}}
+{{- define "portcullis.sidecar.env" -}}
+- name: PORTCULLIS_SOCKET
+  value: {{ include "portcullis.socket" . }}
+{{- end -}}
+
 {{- define "portcullis.sidecar.containers" -}}
 {{- if .Values.policies.gitSync.enabled }}
 - {{ include "portcullis.policies.gitContainer" . | nindent 2 | trim }}
