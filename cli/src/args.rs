@@ -1,6 +1,7 @@
 //! The command line: names, help texts and examples. Nothing is decided here.
 
 mod audit;
+mod inject;
 mod question;
 mod transport;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use audit::{
     Audit, AuditCommand, AuditFiles, AuditFilter, AuditQuery, AuditTail, AuditVerify, DecisionName,
 };
+pub(crate) use inject::Inject;
 pub(crate) use question::Question;
 pub(crate) use transport::Transport;
 
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Healthcheck(Healthcheck),
     /// Search, follow and verify audit files.
     Audit(Audit),
+    /// Put the sidecar into plain Kubernetes manifests, or take it out.
+    Inject(Inject),
     /// Show the configuration.
     Config(Config),
     /// Print a completion script.

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod directory;
 mod explain;
+mod inject;
 mod paper;
 mod remote;
 mod serve;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Wait(wait) => status::wait(&wait),
         Command::Healthcheck(healthcheck) => status::healthcheck(&healthcheck),
         Command::Audit(audit) => audit::run(&audit),
+        Command::Inject(inject) => inject::run(&inject),
         Command::Config(config) => config::run(&config),
         Command::Completions { shell } => paper::completions(shell),
         Command::Man { directory } => paper::man(&directory),

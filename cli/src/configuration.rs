@@ -197,7 +197,14 @@ fn resolve(flags: Vec<Given>, variables: &[(String, String)], file: File) -> any
     checked(entries, mistakes)
 }
 
-fn variable_of(name: &str) -> String {
+/// Whether a sidecar that finds just these variables would start, as far as settings go.
+pub(crate) fn check_variables(variables: &[(String, String)]) -> anyhow::Result<()> {
+    let file = File { path: PathBuf::new(), values: toml::Table::new() };
+    resolve(Vec::new(), variables, file).map(drop)
+}
+
+/// The variable of a setting.
+pub(crate) fn variable_of(name: &str) -> String {
     format!("PORTCULLIS_{}", name.to_ascii_uppercase())
 }
 

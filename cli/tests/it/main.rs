@@ -10,6 +10,8 @@ mod configuration;
 #[cfg(test)]
 mod diagnostics;
 #[cfg(test)]
+mod inject;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod question;

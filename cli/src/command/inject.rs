@@ -1,0 +1,173 @@
+//! `inject`: the sidecar in plain Kubernetes manifests.
+//!
+//! Reads everything, then writes everything: at a mistake in any manifest nothing is written. Talks to no cluster.
+
+mod edit;
+mod pod;
+mod sidecar;
+mod tree;
+mod workload;
+mod write;
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Map, Value};
+
+use self::edit::Editor;
+use self::sidecar::{Sidecar, Source};
+use self::tree::Fault;
+use self::workload::{Pod, Role};
+use crate::args::Inject;
+use crate::configuration;
+use crate::exit::{Exit, usage};
+
+pub(super) fn run(inject: &Inject) -> anyhow::Result<Exit> {
+    let sidecar = if inject.uninject { None } else { Some(sidecar_of(inject)?) };
+    let mut manifests = String::new();
+    let mut report = String::new();
+    for file in &inject.files {
+        let (name, text) = read(file)?;
+        let changed = change(&text, sidecar.as_ref(), &mut report)
+            .map_err(|Fault { place, sentence }| anyhow!("{name}:{place}: {sentence}"))?;
+        if !manifests.is_empty() && !changed.starts_with("---") {
+            manifests.push_str("---\n");
+        }
+        manifests.push_str(&changed);
+        if inject.files.len() > 1 && !manifests.ends_with('\n') {
+            manifests.push('\n');
+        }
+    }
+    anstream::stdout().lock().write_all(manifests.as_bytes())?;
+    write!(anstream::stderr().lock(), "{report}")?;
+    Ok(Exit::Ok)
+}
+
+fn read(file: &Path) -> anyhow::Result<(String, String)> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).context("cannot read standard input")?;
+        return Ok(("(standard input)".to_owned(), text));
+    }
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    Ok((name, text))
+}
+
+/// One text with the sidecar in its pods, or without when there is none to put in.
+fn change(text: &str, sidecar: Option<&Sidecar>, report: &mut String) -> Result<String, Fault> {
+    let mut said = String::new();
+    let bare = each_pod(text, &mut said, |editor, _, pod| {
+        if !pod.is_injected() {
+            return Ok("skipped: has no sidecar that inject put in");
+        }
+        pod::remove(editor, pod)?;
+        Ok("uninjected")
+    })?;
+    let Some(sidecar) = sidecar else {
+        report.push_str(&said);
+        return Ok(bare);
+    };
+    let injected = each_pod(&bare, report, |editor, title, pod| {
+        if pod.ends && !sidecar.native {
+            let sentence = format!("{title} would never end with --no-native: disable it there");
+            return Err(Fault::new(pod.spec, sentence));
+        }
+        pod::add(editor, pod, sidecar)?;
+        Ok("injected")
+    })?;
+    can_be_taken_out(&bare, &injected)?;
+    Ok(injected)
+}
+
+/// Edits every pod that is not switched off, and reports a word on each object.
+fn each_pod(
+    text: &str,
+    report: &mut String,
+    mut edit: impl FnMut(&mut Editor<'_>, &str, &Pod<'_>) -> Result<&'static str, Fault>,
+) -> Result<String, Fault> {
+    let documents = tree::documents(text)?;
+    let mut editor = Editor::new(text);
+    for document in &documents {
+        for object in workload::objects(document)? {
+            let word = match &object.role {
+                Role::Other => "skipped: has no pods",
+                Role::OptedOut => "skipped: portcullis.dev/inject is disabled",
+                Role::Workload(pod) => edit(&mut editor, &object.title, pod)?,
+            };
+            report.push_str(&format!("{} {word}\n", object.title));
+        }
+    }
+    Ok(editor.finish())
+}
+
+/// The manifest must be there again when the sidecar is taken out: nothing that was misread is written.
+fn can_be_taken_out(bare: &str, injected: &str) -> Result<(), Fault> {
+    let out = change(injected, None, &mut String::new())?;
+    let (before, after) = (tree::documents(bare)?, tree::documents(&out)?);
+    let differs = before.iter().zip(&after).find(|(before, after)| !before.says_the_same(after));
+    match (differs, before.first()) {
+        (Some((document, _)), _) => Err(Fault::new(document, "cannot be changed in place: write it plainly")),
+        (None, Some(first)) if before.len() != after.len() => {
+            Err(Fault::new(first, "cannot be changed in place: write it plainly"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the flags say, checked as the sidecar would.
+fn sidecar_of(inject: &Inject) -> anyhow::Result<Sidecar> {
+    let mut settings = Vec::new();
+    for given in &inject.set {
+        let (name, value) = pair(given)?;
+        settings.push((configuration::variable_of(name), value.to_owned()));
+    }
+    let mut audit_directory = None;
+    if let Some(file) = &inject.audit_file {
+        let parent = Path::new(file).parent().filter(|_| file.starts_with('/')).and_then(Path::to_str);
+        if file != "-" && parent.is_none_or(|parent| parent == "/") {
+            return Err(usage(format!(
+                "--audit-file `{file}` must be `-` or an absolute path with a directory"
+            )));
+        }
+        settings.push((configuration::variable_of("audit_file"), file.clone()));
+        audit_directory = parent.map(str::to_owned);
+    }
+    let sidecar = Sidecar {
+        image: inject
+            .image
+            .clone()
+            .unwrap_or_else(|| concat!("portcullis:", env!("CARGO_PKG_VERSION")).to_owned()),
+        native: !inject.no_native,
+        policies: inject.policies.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
+        http_port: (inject.http_port != 0).then_some(inject.http_port),
+        settings,
+        audit_directory,
+        requests: quantities(&inject.requests)?,
+        limits: quantities(&inject.limits)?,
+    };
+    configuration::check_variables(&sidecar.variables())?;
+    Ok(sidecar)
+}
+
+fn pair(given: &str) -> anyhow::Result<(&str, &str)> {
+    given.split_once('=').ok_or_else(|| usage(format!("`{given}` must be NAME=VALUE")))
+}
+
+fn quantities(given: &[String]) -> anyhow::Result<Map<String, Value>> {
+    given.iter().map(|text| pair(text).map(|(name, value)| (name.to_owned(), Value::from(value)))).collect()
+}
+
+fn source(text: &str) -> anyhow::Result<Source> {
+    let source = match text.split_once('/') {
+        None => Source::ConfigMap(text.to_owned()),
+        Some(("configmap", name)) => Source::ConfigMap(name.to_owned()),
+        Some(("secret", name)) => Source::Secret(name.to_owned()),
+        Some(_) => return Err(usage(format!("--policies `{text}` must be NAME or secret/NAME"))),
+    };
+    Ok(source)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! A sidecar put into the pods of a manifest and taken out again.
+//!
+//! What is put in has names of its own, so that taking it out finds it whatever happened to the manifest in between.
+//! Invariant: a pod that uses one of these names for something of its own is refused, not changed.
+
+use serde_json::{Map, Value, json};
+
+use super::edit::Editor;
+use super::sidecar::{self, Sidecar};
+use super::tree::{Fault, Node};
+use super::workload::{MARK, Pod, text_of};
+use crate::configuration::SOCKET_VARIABLE;
+
+/// The pod's lists of containers.
+const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
+
+/// Puts the sidecar into a pod that has none.
+pub(super) fn add(editor: &mut Editor<'_>, pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
+    refuse_collisions(pod, sidecar)?;
+    for container in pod.list("containers") {
+        let mut fresh = Map::new();
+        add_first(editor, container, "env", vec![sidecar::caller_variable()], &mut fresh)?;
+        add_first(editor, container, "volumeMounts", vec![sidecar::caller_mount()], &mut fresh)?;
+        editor.add_entries(container, fresh)?;
+    }
+    let mut fresh = Map::new();
+    // First: what follows starts when it answers, or, where sidecars are not native, after it.
+    let list = if sidecar.native { "initContainers" } else { "containers" };
+    add_first(editor, pod.spec, list, vec![sidecar.container()], &mut fresh)?;
+    add_first(editor, pod.spec, "volumes", sidecar.volumes(), &mut fresh)?;
+    editor.add_entries(pod.spec, fresh)?;
+
+    let mark = Map::from_iter([(MARK.to_owned(), json!(env!("CARGO_PKG_VERSION")))]);
+    match pod.template.get("metadata") {
+        None => editor.add_entries(pod.template, one("metadata", json!({ "annotations": mark }))),
+        Some(metadata) => match metadata.get("annotations") {
+            None => editor.add_entries(metadata, one("annotations", Value::Object(mark))),
+            Some(annotations) => editor.add_entries(annotations, mark),
+        },
+    }
+}
+
+/// Items to the front of a list, or the list to what its mapping gets.
+fn add_first(
+    editor: &mut Editor<'_>,
+    map: &Node,
+    key: &str,
+    items: Vec<Value>,
+    fresh: &mut Map<String, Value>,
+) -> Result<(), Fault> {
+    match map.get(key) {
+        Some(list) => editor.add_items(list, &items),
+        None => {
+            fresh.insert(key.to_owned(), Value::from(items));
+            Ok(())
+        }
+    }
+}
+
+fn one(key: &str, value: Value) -> Map<String, Value> {
+    Map::from_iter([(key.to_owned(), value)])
+}
+
+fn refuse_collisions(pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
+    let taken = |node: &Node, what: &str| {
+        Err(Fault::new(node, format!("{what} is here already, and was not put here by inject: take it out")))
+    };
+    for container in CONTAINERS.iter().flat_map(|list| pod.list(list)) {
+        if text_of(container, "name") == Some(sidecar::CONTAINER) {
+            return taken(container, "a container `portcullis`");
+        }
+        for port in list_of(container, "ports") {
+            let number = text_of(port, "containerPort").and_then(|number| number.parse::<u16>().ok());
+            if let Some(number) = number.filter(|number| Some(*number) == sidecar.http_port) {
+                let sentence = format!("port {number} is this container's: choose another with --http-port");
+                return Err(Fault::new(port, sentence));
+            }
+        }
+    }
+    for volume in pod.list("volumes") {
+        if let Some(name) = text_of(volume, "name").filter(|name| is_ours(name)) {
+            return taken(volume, &format!("a volume `{name}`"));
+        }
+    }
+    for container in pod.list("containers") {
+        let mount = list_of(container, "volumeMounts").iter().find(|mount| {
+            let path = text_of(mount, "mountPath").map(|path| path.trim_end_matches('/'));
+            path == Some(sidecar::SOCKET_DIRECTORY)
+        });
+        let variable = list_of(container, "env").iter().find(|variable| is_variable(variable));
+        if let Some(mount) = mount {
+            return taken(mount, "a mount at `/run/portcullis`");
+        }
+        if let Some(variable) = variable {
+            return taken(variable, "a variable `PORTCULLIS_SOCKET`");
+        }
+    }
+    Ok(())
+}
+
+/// Takes out what [`add`] put in.
+pub(super) fn remove(editor: &mut Editor<'_>, pod: &Pod<'_>) -> Result<(), Fault> {
+    let mut gone = Vec::new();
+    for list in CONTAINERS {
+        gone.extend(remove_items(editor, pod.spec, list, |item| {
+            text_of(item, "name") == Some(sidecar::CONTAINER)
+        })?);
+    }
+    let ours = |item: &Node| text_of(item, "name").is_some_and(is_ours);
+    gone.extend(remove_items(editor, pod.spec, "volumes", ours)?);
+    remove_entries(editor, pod.spec, gone)?;
+
+    let callers = CONTAINERS.iter().flat_map(|list| pod.list(list));
+    for container in callers.filter(|container| text_of(container, "name") != Some(sidecar::CONTAINER)) {
+        let mut gone = Vec::new();
+        gone.extend(remove_items(editor, container, "env", is_variable)?);
+        gone.extend(remove_items(editor, container, "volumeMounts", ours)?);
+        remove_entries(editor, container, gone)?;
+    }
+    remove_mark(editor, pod)
+}
+
+/// The mark, and the mappings that hold nothing else and were made for it.
+fn remove_mark(editor: &mut Editor<'_>, pod: &Pod<'_>) -> Result<(), Fault> {
+    let Some(metadata) = pod.template.get("metadata") else { return Ok(()) };
+    let Some(annotations) = metadata.get("annotations") else { return Ok(()) };
+    let chain = [(annotations, MARK), (metadata, "annotations"), (pod.template, "metadata")];
+    for (at, (map, key)) in chain.into_iter().enumerate() {
+        let parent = chain.get(at + 1).map(|(parent, _)| *parent);
+        let goes_whole =
+            parent.is_some_and(|parent| map.entries().len() == 1 && goes_when_empty(map, parent));
+        if !goes_whole {
+            return remove_entries(editor, map, map.position(key).into_iter().collect());
+        }
+    }
+    Ok(())
+}
+
+/// Cuts items out of a list; when none stay, gives the list's position to cut it with its key.
+fn remove_items(
+    editor: &mut Editor<'_>,
+    map: &Node,
+    key: &str,
+    goes: impl Fn(&Node) -> bool,
+) -> Result<Option<usize>, Fault> {
+    let Some(list) = map.get(key) else { return Ok(None) };
+    let positions = list.items().iter().enumerate().filter(|(_, item)| goes(item)).map(|(at, _)| at);
+    let positions: Vec<_> = positions.collect();
+    if !positions.is_empty() && positions.len() == list.items().len() && goes_when_empty(list, map) {
+        return Ok(map.position(key));
+    }
+    editor.cut(list, &positions)?;
+    Ok(None)
+}
+
+fn remove_entries(editor: &mut Editor<'_>, map: &Node, mut positions: Vec<usize>) -> Result<(), Fault> {
+    positions.sort_unstable();
+    editor.cut(map, &positions)
+}
+
+/// An emptied `[]` or `{}` among block lines was there before: what is made for a sidecar is in the style around it.
+fn goes_when_empty(collection: &Node, parent: &Node) -> bool {
+    !collection.flow || parent.flow
+}
+
+fn list_of<'n>(container: &'n Node, key: &str) -> &'n [Node] {
+    container.get(key).map_or(&[], Node::items)
+}
+
+fn is_ours(volume: &str) -> bool {
+    [sidecar::POLICIES, sidecar::SOCKETS, sidecar::AUDIT].contains(&volume)
+}
+
+fn is_variable(variable: &Node) -> bool {
+    text_of(variable, "name") == Some(SOCKET_VARIABLE)
+}

@@ -1,0 +1,118 @@
+//! Which objects of a manifest have pods, and where in them.
+//!
+//! Knows Kubernetes' own workloads; a kind of the same name in another API group is none. Changes nothing.
+
+use super::tree::{Fault, Node};
+
+/// On a workload or its pod template; the value `disabled` leaves it alone.
+const SWITCH: &str = "portcullis.dev/inject";
+/// On a pod template that a sidecar was put into, with the version that did.
+pub(super) const MARK: &str = "portcullis.dev/injected";
+
+/// One object of a manifest.
+#[derive(Debug)]
+pub(super) struct Object<'n> {
+    /// `deployment/orders`.
+    pub(super) title: String,
+    pub(super) role: Role<'n>,
+}
+
+/// What an object is to a sidecar.
+#[derive(Debug)]
+pub(super) enum Role<'n> {
+    /// It has pods.
+    Workload(Pod<'n>),
+    /// It says that it wants none.
+    OptedOut,
+    /// It has no pods.
+    Other,
+}
+
+/// Where the pods of a workload are described.
+#[derive(Debug)]
+pub(super) struct Pod<'n> {
+    /// Has `metadata` and `spec`.
+    pub(super) template: &'n Node,
+    pub(super) spec: &'n Node,
+    /// Whether its pods are expected to end by themselves.
+    pub(super) ends: bool,
+}
+
+impl<'n> Pod<'n> {
+    pub(super) fn annotations(&self) -> Option<&'n Node> {
+        self.template.get("metadata")?.get("annotations")
+    }
+
+    pub(super) fn is_injected(&self) -> bool {
+        self.annotations().is_some_and(|annotations| annotations.get(MARK).is_some())
+    }
+
+    /// The items of a list of the pod's spec.
+    pub(super) fn list(&self, key: &str) -> &'n [Node] {
+        self.spec.get(key).map_or(&[], Node::items)
+    }
+}
+
+/// The objects of a document: itself, or the items of a `List`.
+pub(super) fn objects(document: &Node) -> Result<Vec<Object<'_>>, Fault> {
+    if text_of(document, "kind") != Some("List") {
+        return Ok(if document.is_null() { Vec::new() } else { vec![object(document)?] });
+    }
+    let items = document.get("items").map_or(&[][..], Node::items);
+    items.iter().map(object).collect()
+}
+
+fn object(node: &Node) -> Result<Object<'_>, Fault> {
+    let kind = text_of(node, "kind").unwrap_or("document");
+    let metadata = node.get("metadata");
+    let name =
+        metadata.and_then(|metadata| text_of(metadata, "name").or_else(|| text_of(metadata, "generateName")));
+    let title = format!("{}/{}", kind.to_ascii_lowercase(), name.unwrap_or("(no name)"));
+    let Some(path) = path_to_template(text_of(node, "apiVersion").unwrap_or_default(), kind) else {
+        return Ok(Object { title, role: Role::Other });
+    };
+    let mut template = node;
+    for step in path {
+        template = below(template, step, &title)?;
+    }
+    let spec = below(template, "spec", &title)?;
+    if spec.get("containers").is_none_or(|containers| containers.items().is_empty()) {
+        return Err(Fault::new(spec, format!("{title} has no `containers` here")));
+    }
+    let disabled = [Some(node), Some(template)].into_iter().flatten().any(is_disabled);
+    let pod = Pod { template, spec, ends: matches!(kind, "Job" | "CronJob") };
+    let role = if disabled { Role::OptedOut } else { Role::Workload(pod) };
+    Ok(Object { title, role })
+}
+
+/// The keys from the object to what has the `metadata` and `spec` of its pods.
+fn path_to_template(api_version: &str, kind: &str) -> Option<&'static [&'static str]> {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    match (group, kind) {
+        ("", "Pod") => Some(&[]),
+        ("", "ReplicationController")
+        | ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+        | ("batch", "Job") => Some(&["spec", "template"]),
+        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template"]),
+        _ => None,
+    }
+}
+
+fn below<'n>(node: &'n Node, key: &str, title: &str) -> Result<&'n Node, Fault> {
+    let found = node.get(key).ok_or_else(|| Fault::new(node, format!("{title} has no `{key}` here")))?;
+    if found.shared {
+        let sentence = format!("`{key}` of {title} is shared through an anchor or an alias: write it out");
+        return Err(Fault::new(found, sentence));
+    }
+    Ok(found)
+}
+
+fn is_disabled(node: &Node) -> bool {
+    let annotations = node.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    annotations.and_then(|annotations| text_of(annotations, SWITCH)) == Some("disabled")
+}
+
+/// The text of a scalar below a key.
+pub(super) fn text_of<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    node.get(key).and_then(Node::text)
+}
