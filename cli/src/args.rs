@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use audit::{
     Audit, AuditCommand, AuditFiles, AuditFilter, AuditQuery, AuditTail, AuditVerify, DecisionName,
 };
-pub(crate) use inject::Inject;
+pub(crate) use inject::{Inject, InjectAudit};
 pub(crate) use question::Question;
 pub(crate) use transport::Transport;
 

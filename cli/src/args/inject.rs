@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 /// `inject`.
 #[derive(Debug, Args)]
@@ -23,37 +23,49 @@ Examples:
   portcullis inject --policies orders-policies --image registry.example/portcullis:0.1.0 orders.yaml | kubectl apply -f -
   helm template orders ./orders | portcullis inject --policies orders-policies --policies secret/partners > all.yaml
   kubectl get deployment orders -o yaml | portcullis inject --uninject | kubectl apply -f -
-  portcullis inject --policies orders-policies --audit-file - --set load_mode=strict --limits memory=64Mi orders.yaml"
+  portcullis inject --policies orders-policies --audit stdout --set load_mode=strict --limits memory=64Mi orders.yaml"
 )]
 pub(crate) struct Inject {
     /// The manifests; `-` is standard input.
     #[arg(value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
     /// Take the sidecar out.
-    #[arg(long, conflicts_with_all = ["policies", "image", "no_native", "http_port", "audit_file", "set", "requests", "limits"])]
+    #[arg(long, conflicts_with_all = ["policies", "image", "no_native", "http_port", "audit", "set", "requests", "limits"])]
     pub(crate) uninject: bool,
-    /// A ConfigMap with policy files, or `secret/NAME`; together they are one policy directory.
+    /// A ConfigMap with policy files, or `secret/NAME`; several are folders of one policy directory.
     #[arg(long, value_name = "NAME", required_unless_present = "uninject")]
     pub(crate) policies: Vec<String>,
-    /// The sidecar's image [default: portcullis of this version]
+    /// The sidecar's image [default: portcullis with the tag of this version]
     #[arg(long)]
     pub(crate) image: Option<String>,
-    /// An ordinary container, for clusters before 1.29: nothing waits for it, and pods of Jobs do not end.
+    /// An ordinary container, for clusters before 1.29: nothing waits for it, and a Job would not end.
     #[arg(long)]
     pub(crate) no_native: bool,
-    /// Port of health and metrics over HTTP; 0 is none, and the probes run `healthcheck`.
-    #[arg(long, value_name = "PORT", default_value_t = 8181)]
+    /// Serve health and metrics over HTTP on this port of the pod; 0 is no, and the probes ask over the socket.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) http_port: u16,
-    /// The sidecar's audit file; `-` is its standard output, and a path is in a volume of its own that goes with the pod.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) audit_file: Option<String>,
+    /// Where the sidecar records every decision.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) audit: InjectAudit,
     /// A setting of `serve`, by its name in the configuration file.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
     /// What the sidecar's container requests.
-    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_values_t = ["cpu=10m".to_owned(), "memory=32Mi".to_owned()])]
+    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_value = "cpu=10m,memory=32Mi")]
     pub(crate) requests: Vec<String>,
     /// What it is limited to.
-    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_values_t = ["memory=128Mi".to_owned()])]
+    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_value = "cpu=1,memory=128Mi")]
     pub(crate) limits: Vec<String>,
+}
+
+/// Where an injected sidecar records decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum InjectAudit {
+    /// Nowhere.
+    #[default]
+    None,
+    /// On its standard output.
+    Stdout,
+    /// In a file on a volume that goes with the pod.
+    File,
 }

@@ -118,35 +118,12 @@ fn can_be_taken_out(bare: &str, injected: &str) -> Result<(), Fault> {
 
 /// What the flags say, checked as the sidecar would.
 fn sidecar_of(inject: &Inject) -> anyhow::Result<Sidecar> {
-    let mut settings = Vec::new();
-    for given in &inject.set {
-        let (name, value) = pair(given)?;
-        settings.push((configuration::variable_of(name), value.to_owned()));
-    }
-    let mut audit_directory = None;
-    if let Some(file) = &inject.audit_file {
-        let parent = Path::new(file).parent().filter(|_| file.starts_with('/')).and_then(Path::to_str);
-        if file != "-" && parent.is_none_or(|parent| parent == "/") {
-            return Err(usage(format!(
-                "--audit-file `{file}` must be `-` or an absolute path with a directory"
-            )));
-        }
-        settings.push((configuration::variable_of("audit_file"), file.clone()));
-        audit_directory = parent.map(str::to_owned);
-    }
-    let sidecar = Sidecar {
-        image: inject
-            .image
-            .clone()
-            .unwrap_or_else(|| concat!("portcullis:", env!("CARGO_PKG_VERSION")).to_owned()),
-        native: !inject.no_native,
-        policies: inject.policies.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
-        http_port: (inject.http_port != 0).then_some(inject.http_port),
-        settings,
-        audit_directory,
-        requests: quantities(&inject.requests)?,
-        limits: quantities(&inject.limits)?,
-    };
+    let policies = inject.policies.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?;
+    let given =
+        inject.set.iter().map(|given| pair(given).map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut sidecar = Sidecar::new(inject, policies, given.collect::<anyhow::Result<_>>()?);
+    sidecar.requests = quantities(&inject.requests)?;
+    sidecar.limits = quantities(&inject.limits)?;
     configuration::check_variables(&sidecar.variables())?;
     Ok(sidecar)
 }

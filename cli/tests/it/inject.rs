@@ -39,40 +39,56 @@ spec:
       initContainers:
         - name: portcullis
           image: registry.example/portcullis:1
+          imagePullPolicy: IfNotPresent
           restartPolicy: Always
           args: [serve, /policies]
           env:
-            - name: PORTCULLIS_UDS
-              value: /run/portcullis/portcullis.sock
-            - name: PORTCULLIS_UDS_ACCESS
-              value: all
-            - name: PORTCULLIS_LISTEN
-              value: ""
-            - name: PORTCULLIS_HTTP_LISTEN
-              value: "0.0.0.0:8181"
-            - name: PORTCULLIS_LOAD_MODE
-              value: strict
             - name: PORTCULLIS_AUDIT_FILE
               value: "-"
-          ports:
-            - name: portcullis-http
-              containerPort: 8181
+            - name: PORTCULLIS_AUDIT_MODE
+              value: block
+            - name: PORTCULLIS_DRAIN_MS
+              value: "10000"
+            - name: PORTCULLIS_HTTP_LISTEN
+              value: ""
+            - name: PORTCULLIS_LISTEN
+              value: ""
+            - name: PORTCULLIS_LOAD_MODE
+              value: strict
+            - name: PORTCULLIS_LOG
+              value: info
+            - name: PORTCULLIS_LOG_FORMAT
+              value: json
+            - name: PORTCULLIS_ON_AUDIT_FAILURE
+              value: allow
+            - name: PORTCULLIS_POLL_INTERVAL_MS
+              value: "5000"
+            - name: PORTCULLIS_STATE_DIRECTORY
+              value: /state
+            - name: PORTCULLIS_UDS
+              value: /run/portcullis/pdp.sock
+            - name: PORTCULLIS_UDS_ACCESS
+              value: all
+            - name: PORTCULLIS_SOCKET
+              value: /run/portcullis/pdp.sock
           startupProbe:
-            httpGet:
-              path: /readyz
-              port: portcullis-http
+            exec:
+              command: [/portcullis, healthcheck, "--uds", /run/portcullis/pdp.sock]
             periodSeconds: 1
-            failureThreshold: 60
+            timeoutSeconds: 2
+            failureThreshold: 300
           readinessProbe:
-            httpGet:
-              path: /readyz
-              port: portcullis-http
+            exec:
+              command: [/portcullis, healthcheck, "--uds", /run/portcullis/pdp.sock]
             periodSeconds: 5
+            timeoutSeconds: 2
+            failureThreshold: 2
           livenessProbe:
-            httpGet:
-              path: /livez
-              port: portcullis-http
+            exec:
+              command: [/portcullis, status, "--uds", /run/portcullis/pdp.sock]
             periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 3
           securityContext:
             runAsNonRoot: true
             runAsUser: 65532
@@ -88,6 +104,7 @@ spec:
               cpu: "10m"
               memory: "32Mi"
             limits:
+              cpu: "1"
               memory: "128Mi"
           volumeMounts:
             - name: portcullis-policies
@@ -95,6 +112,8 @@ spec:
               readOnly: true
             - name: portcullis-socket
               mountPath: /run/portcullis
+            - name: portcullis-state
+              mountPath: /state
       volumes:
         - name: portcullis-policies
           configMap:
@@ -103,6 +122,9 @@ spec:
           emptyDir:
             medium: Memory
             sizeLimit: "1Mi"
+        - name: portcullis-state
+          emptyDir:
+            sizeLimit: "256Mi"
       containers:
         - name: orders
           volumeMounts:
@@ -112,7 +134,7 @@ spec:
           image: "orders:1.10"
           env:
             - name: PORTCULLIS_SOCKET
-              value: /run/portcullis/portcullis.sock
+              value: /run/portcullis/pdp.sock
             - name: LEGACY
               value: "on" # not a boolean
 ---
@@ -131,8 +153,8 @@ fn a_manifest_gets_the_sidecar_and_loses_it_again() {
         "registry.example/portcullis:1",
         "--set",
         "load_mode=strict",
-        "--audit-file",
-        "-",
+        "--audit",
+        "stdout",
     ];
     let once = run_with_input(&flags, MANIFEST);
     assert_eq!(once.code, 0, "{}", once.err);
@@ -155,13 +177,13 @@ fn several_files_are_one_stream_and_several_sources_one_directory() {
     let run = run(&[
         "inject",
         "--policies",
-        "one",
-        "--policies",
         "secret/two",
+        "--policies",
+        "one",
         "--http-port",
-        "0",
-        "--audit-file",
-        "/var/log/portcullis/audit.jsonl",
+        "9000",
+        "--audit",
+        "file",
         &a,
         &b,
     ]);
@@ -169,13 +191,15 @@ fn several_files_are_one_stream_and_several_sources_one_directory() {
     let documents: Vec<_> = run.out.split("---\n").collect();
     assert_eq!(documents.len(), 2, "{}", run.out);
     for part in [
-        r#""projected":{"sources":[{"configMap":{"name":"one"}},{"secret":{"name":"two"}}]}"#,
-        r#"{"name":"portcullis-audit","mountPath":"/var/log/portcullis"}"#,
-        r#""exec":{"command":["/portcullis","healthcheck","--uds","/run/portcullis/portcullis.sock"]}"#,
+        r#"{"name":"portcullis-policies-0","configMap":{"name":"one"}}"#,
+        r#"{"name":"portcullis-policies-1","mountPath":"/policies/secret-two","readOnly":true}"#,
+        r#"{"name":"portcullis-audit","mountPath":"/audit"}"#,
+        r#"{"name":"PORTCULLIS_AUDIT_FILE","value":"/audit/$(POD_NAME).jsonl"}"#,
+        r#"{"name":"PORTCULLIS_HTTP_LISTEN","value":"0.0.0.0:9000"}"#,
+        r#""livenessProbe":{"httpGet":{"path":"/livez","port":"portcullis-http"}"#,
     ] {
         assert!(documents.iter().all(|document| document.contains(part)), "{part}: {}", run.out);
     }
-    assert!(!run.out.contains("livenessProbe"));
 }
 
 #[test]
@@ -183,7 +207,7 @@ fn a_mistake_writes_nothing() {
     let broken = format!("{MANIFEST}---\nkind: [\n");
     let run = run_with_input(&["inject", "--policies", "p", "-"], &broken);
     assert_eq!((run.code, run.out.as_str()), (1, ""));
-    assert!(run.err.starts_with("error: (standard input):24:1: "), "{}", run.err);
+    assert!(run.err.starts_with("error: (standard input):22:7: unclosed"), "{}", run.err);
 }
 
 #[test]
@@ -196,7 +220,7 @@ fn settings_that_would_stop_the_sidecar_are_usage_errors() {
         (&["--policies", "p", "--set", "load_mode=hard"], "`load_mode` is"),
         (&["--policies", "p", "--set", "load_mode"], "must be NAME=VALUE"),
         (&["--policies", "pod/p"], "must be NAME or secret/NAME"),
-        (&["--policies", "p", "--audit-file", "audit.jsonl"], "absolute path"),
+        (&["--policies", "p", "--limits", "memory"], "must be NAME=VALUE"),
         (&[], "--policies"),
         (&["--uninject", "--policies", "p"], "cannot be used with"),
     ] {

@@ -71,7 +71,7 @@ fn refuse_collisions(pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
         }
         for port in list_of(container, "ports") {
             let number = text_of(port, "containerPort").and_then(|number| number.parse::<u16>().ok());
-            if let Some(number) = number.filter(|number| Some(*number) == sidecar.http_port) {
+            if let Some(number) = number.filter(|number| *number == sidecar.http_port) {
                 let sentence = format!("port {number} is this container's: choose another with --http-port");
                 return Err(Fault::new(port, sentence));
             }
@@ -168,7 +168,7 @@ fn list_of<'n>(container: &'n Node, key: &str) -> &'n [Node] {
 }
 
 fn is_ours(volume: &str) -> bool {
-    [sidecar::POLICIES, sidecar::SOCKETS, sidecar::AUDIT].contains(&volume)
+    volume.starts_with(sidecar::VOLUMES)
 }
 
 fn is_variable(variable: &Node) -> bool {

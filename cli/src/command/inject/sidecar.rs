@@ -1,22 +1,25 @@
-//! What a pod gets: the sidecar's container, two or three volumes, and for each container a mount and a variable.
+//! What a pod gets: the sidecar's container and volumes, and for each container a mount and a variable.
 //!
-//! The same as the chart's templates render. Deliberately no knowledge of the manifest that it is put into.
+//! The same as the chart's templates for a sidecar render with their defaults. Knows nothing of the manifest that it is put
+//! into.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::configuration::SOCKET_VARIABLE;
+use crate::args::{Inject, InjectAudit};
+use crate::configuration::{SOCKET_VARIABLE, variable_of};
 
 pub(super) const CONTAINER: &str = "portcullis";
-pub(super) const POLICIES: &str = "portcullis-policies";
-pub(super) const SOCKETS: &str = "portcullis-socket";
-pub(super) const AUDIT: &str = "portcullis-audit";
+/// With this the names of all its volumes begin.
+pub(super) const VOLUMES: &str = "portcullis-";
 pub(super) const SOCKET_DIRECTORY: &str = "/run/portcullis";
-const SOCKET: &str = "/run/portcullis/portcullis.sock";
-const POLICY_DIRECTORY: &str = "/policies";
+const SOCKET: &str = "/run/portcullis/pdp.sock";
+const HTTP: &str = "portcullis-http";
 const USER: u32 = 65_532;
 
 /// A ConfigMap or a Secret with policy files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     ConfigMap(String),
     Secret(String),
@@ -26,33 +29,69 @@ pub(super) enum Source {
 #[derive(Debug, Clone)]
 pub(super) struct Sidecar {
     pub(super) image: String,
-    /// As an init container that stays, which Kubernetes knows since 1.28 and by default since 1.29.
+    /// As an init container that stays, which Kubernetes knows by default since 1.29.
     pub(super) native: bool,
+    /// ConfigMaps before Secrets.
     pub(super) policies: Vec<Source>,
-    /// Health, status and metrics over HTTP; none is no listener.
-    pub(super) http_port: Option<u16>,
-    /// Settings of `serve` by the names of their variables.
-    pub(super) settings: Vec<(String, String)>,
-    /// The directory of the audit file, which gets a volume.
-    pub(super) audit_directory: Option<String>,
+    /// Health, status and metrics over HTTP; 0 is no listener.
+    pub(super) http_port: u16,
+    pub(super) audit: InjectAudit,
+    /// Settings of `serve` by their names.
+    pub(super) settings: BTreeMap<String, String>,
     pub(super) requests: Map<String, Value>,
     pub(super) limits: Map<String, Value>,
 }
 
 impl Sidecar {
-    /// Every variable of the sidecar's container.
-    pub(super) fn variables(&self) -> Vec<(String, String)> {
-        let http = self.http_port.map_or_else(String::new, |port| format!("0.0.0.0:{port}"));
-        let own = [
-            ("PORTCULLIS_UDS", SOCKET.to_owned()),
+    /// What the flags say, with the settings that make it a sidecar.
+    pub(super) fn new(inject: &Inject, mut policies: Vec<Source>, given: BTreeMap<String, String>) -> Self {
+        policies.sort_by_key(|source| matches!(source, Source::Secret(_)));
+        let http =
+            if inject.http_port == 0 { String::new() } else { format!("0.0.0.0:{}", inject.http_port) };
+        let mut settings: BTreeMap<_, _> = [
+            ("load_mode", "lenient"),
+            ("poll_interval_ms", "5000"),
+            ("log", "info"),
+            ("log_format", "json"),
+            ("drain_ms", "10000"),
+            // The socket is all it listens on: pods in the network of their node would fight for a port.
+            ("listen", ""),
+            ("http_listen", &http),
+            ("uds", SOCKET),
             // The volume is the fence: it is open to everybody in the pod, and the callers run as other users.
-            ("PORTCULLIS_UDS_ACCESS", "all".to_owned()),
-            // Pods in the network of their node would fight for a port.
-            ("PORTCULLIS_LISTEN", String::new()),
-            ("PORTCULLIS_HTTP_LISTEN", http),
-        ];
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-        own.chain(self.settings.iter().cloned()).collect()
+            ("uds_access", "all"),
+            ("state_directory", "/state"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let audit_file = match inject.audit {
+            InjectAudit::None => None,
+            InjectAudit::Stdout => Some("-"),
+            InjectAudit::File => Some("/audit/$(POD_NAME).jsonl"),
+        };
+        if let Some(file) = audit_file {
+            let recorded = [("audit_file", file), ("audit_mode", "block"), ("on_audit_failure", "allow")];
+            settings.extend(recorded.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        settings.extend(given);
+        Self {
+            image: inject
+                .image
+                .clone()
+                .unwrap_or_else(|| concat!("portcullis:", env!("CARGO_PKG_VERSION")).to_owned()),
+            native: !inject.no_native,
+            policies,
+            http_port: inject.http_port,
+            audit: inject.audit,
+            settings,
+            requests: Map::new(),
+            limits: Map::new(),
+        }
+    }
+
+    /// The variables that say the settings.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        self.settings.iter().map(|(name, value)| (variable_of(name), value.clone())).collect()
     }
 
     /// The container itself.
@@ -61,24 +100,19 @@ impl Sidecar {
         let mut put = |key: &str, value: Value| container.insert(key.to_owned(), value);
         put("name", json!(CONTAINER));
         put("image", json!(self.image));
+        put("imagePullPolicy", json!("IfNotPresent"));
         if self.native {
             put("restartPolicy", json!("Always"));
         }
-        put("args", json!(["serve", POLICY_DIRECTORY]));
-        let variables = self.variables();
-        let variables: Vec<_> =
-            variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-        put("env", json!(variables));
-        if let Some(port) = self.http_port {
-            put("ports", json!([{ "name": "portcullis-http", "containerPort": port }]));
+        put("args", json!(["serve", "/policies"]));
+        put("env", Value::from(self.env()));
+        if self.http_port != 0 {
+            put("ports", json!([{ "name": HTTP, "containerPort": self.http_port }]));
         }
-        put("startupProbe", probe(self.readiness(), &[("periodSeconds", 1), ("failureThreshold", 60)]));
-        put("readinessProbe", probe(self.readiness(), &[("periodSeconds", 5)]));
-        // Without HTTP there is none: a sidecar that has lost its policies must not be restarted for it.
-        if self.http_port.is_some() {
-            let alive = json!({ "path": "/livez", "port": "portcullis-http" });
-            put("livenessProbe", probe(("httpGet", alive), &[("periodSeconds", 10)]));
-        }
+        put("startupProbe", self.probe("/readyz", "healthcheck", [1, 2, 300]));
+        put("readinessProbe", self.probe("/readyz", "healthcheck", [5, 2, 2]));
+        // Whatever the policies are, it answers.
+        put("livenessProbe", self.probe("/livez", "status", [10, 5, 3]));
         put(
             "securityContext",
             json!({
@@ -93,60 +127,92 @@ impl Sidecar {
         Value::Object(container)
     }
 
-    fn readiness(&self) -> (&'static str, Value) {
-        if self.http_port.is_some() {
-            ("httpGet", json!({ "path": "/readyz", "port": "portcullis-http" }))
-        } else {
-            ("exec", json!({ "command": ["/portcullis", "healthcheck", "--uds", SOCKET] }))
+    fn env(&self) -> Vec<Value> {
+        let mut env = Vec::new();
+        if self.audit == InjectAudit::File {
+            let name = json!({ "fieldRef": { "fieldPath": "metadata.name" } });
+            env.push(json!({ "name": "POD_NAME", "valueFrom": name }));
         }
+        let variables = self.variables();
+        env.extend(variables.iter().map(|(name, value)| json!({ "name": name, "value": value })));
+        // For whoever runs `portcullis status` in this container.
+        env.push(caller_variable());
+        if !self.native {
+            // No order is kept at the end: it answers on while the service ends.
+            env.push(json!({ "name": variable_of("drain_delay_ms"), "value": "5000" }));
+        }
+        env
+    }
+
+    /// Over HTTP where it is served, else the program over the socket.
+    fn probe(&self, path: &str, command: &str, [period, timeout, failures]: [u32; 3]) -> Value {
+        let (kind, action) = if self.http_port == 0 {
+            ("exec", json!({ "command": ["/portcullis", command, "--uds", SOCKET] }))
+        } else {
+            ("httpGet", json!({ "path": path, "port": HTTP }))
+        };
+        json!({
+            kind: action, "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures,
+        })
+    }
+
+    /// The name of each source's volume, and where it is mounted: alone as the policy directory, else as a folder of it.
+    fn sources(&self) -> Vec<(String, String, &Source)> {
+        let alone = self.policies.len() == 1;
+        let named = self.policies.iter().enumerate().map(|(at, source)| {
+            if alone {
+                return ("portcullis-policies".to_owned(), "/policies".to_owned(), source);
+            }
+            let path = match source {
+                Source::ConfigMap(name) => format!("/policies/configmap-{name}"),
+                Source::Secret(name) => format!("/policies/secret-{name}"),
+            };
+            (format!("portcullis-policies-{at}"), path, source)
+        });
+        named.collect()
     }
 
     fn mounts(&self) -> Vec<Value> {
-        let mut mounts = vec![
-            // A directory, never a subPath, which does not see changes.
-            json!({ "name": POLICIES, "mountPath": POLICY_DIRECTORY, "readOnly": true }),
-            json!({ "name": SOCKETS, "mountPath": SOCKET_DIRECTORY }),
-        ];
-        mounts.extend(self.audit_directory.iter().map(|path| json!({ "name": AUDIT, "mountPath": path })));
+        let sources = self.sources();
+        // Directories, never a subPath, which does not see changes.
+        let mut mounts: Vec<_> = sources
+            .iter()
+            .map(|(name, path, _)| json!({ "name": name, "mountPath": path, "readOnly": true }))
+            .collect();
+        mounts.push(json!({ "name": "portcullis-socket", "mountPath": SOCKET_DIRECTORY }));
+        if self.audit == InjectAudit::File {
+            mounts.push(json!({ "name": "portcullis-audit", "mountPath": "/audit" }));
+        }
+        mounts.push(json!({ "name": "portcullis-state", "mountPath": "/state" }));
         mounts
     }
 
     /// The pod's volumes.
     pub(super) fn volumes(&self) -> Vec<Value> {
-        let policies = match self.policies.as_slice() {
-            [Source::ConfigMap(name)] => json!({ "name": POLICIES, "configMap": { "name": name } }),
-            [Source::Secret(name)] => json!({ "name": POLICIES, "secret": { "secretName": name } }),
-            sources => {
-                let sources: Vec<_> = sources.iter().map(projection).collect();
-                json!({ "name": POLICIES, "projected": { "sources": sources } })
-            }
-        };
-        let sockets = json!({ "name": SOCKETS, "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } });
-        let audit = self.audit_directory.as_ref().map(|_| json!({ "name": AUDIT, "emptyDir": {} }));
-        [policies, sockets].into_iter().chain(audit).collect()
+        let mut volumes: Vec<_> = self
+            .sources()
+            .into_iter()
+            .map(|(volume, _, source)| match source {
+                Source::ConfigMap(name) => json!({ "name": volume, "configMap": { "name": name } }),
+                Source::Secret(name) => json!({ "name": volume, "secret": { "secretName": name } }),
+            })
+            .collect();
+        let memory = json!({ "medium": "Memory", "sizeLimit": "1Mi" });
+        volumes.push(json!({ "name": "portcullis-socket", "emptyDir": memory }));
+        if self.audit == InjectAudit::File {
+            volumes.push(json!({ "name": "portcullis-audit", "emptyDir": { "sizeLimit": "3Gi" } }));
+        }
+        volumes.push(json!({ "name": "portcullis-state", "emptyDir": { "sizeLimit": "256Mi" } }));
+        volumes
     }
 }
 
 /// The mount of a container that asks: read-only, so that it can connect and cannot replace the socket.
 pub(super) fn caller_mount() -> Value {
-    json!({ "name": SOCKETS, "mountPath": SOCKET_DIRECTORY, "readOnly": true })
+    json!({ "name": "portcullis-socket", "mountPath": SOCKET_DIRECTORY, "readOnly": true })
 }
 
 /// The variable by which a container that asks finds the socket.
 pub(super) fn caller_variable() -> Value {
     json!({ "name": SOCKET_VARIABLE, "value": SOCKET })
-}
-
-fn projection(source: &Source) -> Value {
-    match source {
-        Source::ConfigMap(name) => json!({ "configMap": { "name": name } }),
-        Source::Secret(name) => json!({ "secret": { "name": name } }),
-    }
-}
-
-fn probe((kind, action): (&str, Value), times: &[(&str, u32)]) -> Value {
-    let mut probe = Map::new();
-    probe.insert(kind.to_owned(), action);
-    probe.extend(times.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    Value::Object(probe)
 }

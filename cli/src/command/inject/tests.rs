@@ -7,16 +7,23 @@ use serde_json::json;
 use super::*;
 
 fn sidecar() -> Sidecar {
-    Sidecar {
-        image: "portcullis:1".to_owned(),
-        native: true,
-        policies: vec![Source::ConfigMap("orders-policies".to_owned())],
-        http_port: Some(8181),
-        settings: Vec::new(),
-        audit_directory: None,
-        requests: Map::new(),
-        limits: Map::new(),
-    }
+    let inject = Inject {
+        files: Vec::new(),
+        uninject: false,
+        policies: Vec::new(),
+        image: Some("portcullis:1".to_owned()),
+        no_native: false,
+        http_port: 8181,
+        audit: crate::args::InjectAudit::None,
+        set: Vec::new(),
+        requests: Vec::new(),
+        limits: Vec::new(),
+    };
+    Sidecar::new(
+        &inject,
+        vec![Source::ConfigMap("orders-policies".to_owned())],
+        std::collections::BTreeMap::new(),
+    )
 }
 
 fn injected(text: &str) -> String {
@@ -268,14 +275,11 @@ fn what_is_not_plain_is_refused_with_its_place() {
 
 #[test]
 fn without_native_sidecars() {
-    let old = Sidecar { native: false, http_port: None, ..sidecar() };
+    let old = Sidecar { native: false, ..sidecar() };
     let text = manifest("apps/v1", "Deployment", "", SPECS[2]);
     let once = change(&text, Some(&old), &mut String::new()).unwrap();
-    assert!(
-        !once.contains("restartPolicy")
-            && !once.contains("initContainers")
-            && !once.contains("livenessProbe")
-    );
+    assert!(!once.contains("restartPolicy") && !once.contains("initContainers"), "{once}");
+    assert!(once.contains("PORTCULLIS_DRAIN_DELAY_MS"), "{once}");
     assert_eq!(uninjected(&once), text);
     let job = manifest("batch/v1", "Job", "", SPECS[2]);
     let fault = change(&job, Some(&old), &mut String::new()).unwrap_err();
