@@ -1,5 +1,6 @@
 //! The calls. Each has a deadline, is sent once, and turns whatever comes back into a value that cannot be misread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_proto::v1;
@@ -12,9 +13,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::authorizer::Authorizer;
 use crate::builder::Builder;
 use crate::convert;
-use crate::decision::Decision;
+use crate::decision::{Decision, Said};
 use crate::error::Error;
 use crate::request::Request;
 use crate::security::Bearer;
@@ -71,15 +73,7 @@ impl Client {
         }
     }
 
-    /// May this be done?
-    ///
-    /// # Errors
-    /// When there is no decision; read it as a refusal.
-    pub async fn authorize(&self, request: Request) -> Result<Decision, Error> {
-        convert::decision(self.authorize_wire(convert::request(request)).await?)
-    }
-
-    /// The same with wire messages, for callers that need the trace.
+    /// One question in wire messages, for callers that need the trace.
     ///
     /// # Errors
     /// When there is no answer; read it as a refusal.
@@ -92,38 +86,6 @@ impl Client {
             async move { service.authorize(request).await }
         })
         .await
-    }
-
-    /// Several questions, answered from one policy set, in order.
-    ///
-    /// # Errors
-    /// When there is no answer at all, or not one for each question.
-    pub async fn authorize_batch(
-        &self,
-        requests: Vec<Request>,
-    ) -> Result<Vec<Result<Decision, Error>>, Error> {
-        let asked = requests.len();
-        let min_generation = requests.iter().map(|request| request.min_generation).max().unwrap_or(0);
-        let detail = match requests.iter().any(|request| request.with_statements) {
-            true => v1::Detail::Statements,
-            false => v1::Detail::None,
-        };
-        let items = requests.into_iter().map(|request| item(convert::request(request))).collect();
-        let message = v1::BatchAuthorizeRequest {
-            items,
-            min_generation,
-            detail: detail.into(),
-            ..v1::BatchAuthorizeRequest::default()
-        };
-        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } = within(self.timeout, || {
-            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
-            async move { service.batch_authorize(request).await }
-        })
-        .await?;
-        if results.len() != asked {
-            return Err(Error::Answer("there are more or fewer answers than questions"));
-        }
-        Ok(results.into_iter().map(convert::result).collect())
     }
 
     /// One question answered from given policies.
@@ -143,7 +105,7 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
-        let message = v1::ListContextKeysRequest { request: Some(convert::request(request)) };
+        let message = v1::ListContextKeysRequest { request: Some(request.message) };
         let v1::ListContextKeysResponse { keys, revision: _, generation: _ } = within(self.timeout, || {
             let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
             async move { service.list_context_keys(request).await }
@@ -206,6 +168,77 @@ impl Client {
     }
 }
 
+/// Questions of one call; what the sidecar takes.
+const BATCH_MAX: usize = 100;
+
+impl Authorizer for Client {
+    async fn decide(&self, request: Request) -> Result<Decision, Error> {
+        let timeout = request.timeout.unwrap_or(self.timeout);
+        let response = within(timeout, || {
+            let mut service = self.authorization.clone();
+            let sent = limited(request.message.clone(), timeout);
+            async move { service.authorize(sent).await }
+        })
+        .await?;
+        Ok(convert::said(response)?.to(request))
+    }
+
+    /// Up to 100 are answered from one policy set; more in several calls, one after the other.
+    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        let mut decisions = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter();
+        loop {
+            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                return decisions;
+            }
+            match self.batch(&batch).await {
+                Ok(said) => decisions.extend(
+                    said.into_iter().zip(batch).map(|(said, request)| said.map(|said| said.to(request))),
+                ),
+                Err(error) => decisions.extend(batch.iter().map(|_| Err(error.clone()))),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// As many answers as questions, or none.
+    async fn batch(&self, requests: &[Request]) -> Result<Vec<Result<Arc<Said>, Error>>, Error> {
+        let messages = || requests.iter().map(|request| &request.message);
+        let message = v1::BatchAuthorizeRequest {
+            items: messages().cloned().map(item).collect(),
+            min_generation: messages().map(|message| message.min_generation).max().unwrap_or(0),
+            detail: messages().map(|message| message.detail).max().unwrap_or(0),
+            ..v1::BatchAuthorizeRequest::default()
+        };
+        let timeout = requests.iter().filter_map(|request| request.timeout).min().unwrap_or(self.timeout);
+        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } = within(timeout, || {
+            let (mut service, request) = (self.authorization.clone(), limited(message.clone(), timeout));
+            async move { service.batch_authorize(request).await }
+        })
+        .await?;
+        if results.len() != requests.len() {
+            return Err(Error::Answer("there are more or fewer answers than questions"));
+        }
+        Ok(results.into_iter().map(convert::result).collect())
+    }
+}
+
+fn item(request: v1::AuthorizeRequest) -> v1::BatchAuthorizeItem {
+    let v1::AuthorizeRequest {
+        principal,
+        action,
+        resource,
+        context,
+        resource_account,
+        session,
+        min_generation: _,
+        detail: _,
+    } = request;
+    v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session }
+}
+
 /// A message that tells the sidecar its deadline.
 fn limited<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
@@ -259,18 +292,4 @@ fn is_late(status: &Status) -> bool {
         Code::Cancelled => status.message() == "Timeout expired",
         _ => false,
     }
-}
-
-fn item(request: v1::AuthorizeRequest) -> v1::BatchAuthorizeItem {
-    let v1::AuthorizeRequest {
-        principal,
-        action,
-        resource,
-        context,
-        resource_account,
-        session,
-        min_generation: _,
-        detail: _,
-    } = request;
-    v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session }
 }

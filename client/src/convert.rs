@@ -1,88 +1,16 @@
-//! Between the caller's terms and wire messages.
+//! Wire messages -> answers.
 //!
 //! Invariant: messages that come in are taken apart by full destructuring, and an allow is made in one place only.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use portcullis_proto::v1;
 
-use crate::decision::{Decision, Layer, Reason, Statement};
+use crate::decision::{Layer, Message, Reason, Said, Statement};
 use crate::error::{Error, Violation};
-use crate::request::{Request, Session, Value};
-
-pub(crate) fn request(request: Request) -> v1::AuthorizeRequest {
-    let Request {
-        principal,
-        action,
-        resource,
-        context,
-        resource_account,
-        session,
-        min_generation,
-        with_statements,
-    } = request;
-    let detail = if with_statements { v1::Detail::Statements } else { v1::Detail::None };
-    v1::AuthorizeRequest {
-        principal,
-        action,
-        resource,
-        context: context.into_iter().map(|(key, value)| (key, context_value(value))).collect(),
-        resource_account: resource_account.unwrap_or_default(),
-        session: session.map(wire_session),
-        min_generation,
-        detail: detail.into(),
-    }
-}
-
-fn context_value(value: Value) -> v1::ContextValue {
-    use v1::context_value::Value as Sent;
-    let sent = match value {
-        Value::Text(text) => Sent::Text(text),
-        Value::List(values) => Sent::List(v1::TextList { values }),
-        Value::Bool(boolean) => Sent::Boolean(boolean),
-        Value::Number(number) => Sent::Number(number),
-    };
-    v1::ContextValue { value: Some(sent) }
-}
-
-fn wire_session(session: Session) -> v1::Session {
-    let Session {
-        policies,
-        policy_arns,
-        tags,
-        transitive_tag_keys,
-        issued_at,
-        mfa_authenticated_at,
-        source_identity,
-        federated_provider,
-        issuer,
-    } = session;
-    v1::Session {
-        policies,
-        policy_arns,
-        tags,
-        transitive_tag_keys,
-        issued_at: issued_at.map(timestamp),
-        mfa_authenticated_at: mfa_authenticated_at.map(timestamp),
-        source_identity: source_identity.unwrap_or_default(),
-        federated_provider: federated_provider.unwrap_or_default(),
-        issuer: issuer.unwrap_or_default(),
-    }
-}
-
-fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => prost_types::Timestamp {
-            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            nanos: since.subsec_nanos() as i32,
-        },
-        // Credentials from before 1970 do not exist; the earliest time makes them as old as can be.
-        Err(_) => prost_types::Timestamp { seconds: 0, nanos: 0 },
-    }
-}
 
 /// The one place where an answer becomes an allow.
-pub(crate) fn decision(response: v1::AuthorizeResponse) -> Result<Decision, Error> {
+pub(crate) fn said(response: v1::AuthorizeResponse) -> Result<Arc<Said>, Error> {
     let v1::AuthorizeResponse {
         decision,
         reason,
@@ -94,6 +22,7 @@ pub(crate) fn decision(response: v1::AuthorizeResponse) -> Result<Decision, Erro
         revision,
         generation,
         request_id,
+        depends_on_time,
     } = response;
     let reason = match v1::Reason::try_from(reason) {
         Ok(v1::Reason::Allowed) => Reason::Allowed,
@@ -110,24 +39,25 @@ pub(crate) fn decision(response: v1::AuthorizeResponse) -> Result<Decision, Erro
         }
         Ok(v1::Decision::Unspecified) | Err(_) => return Err(Error::Answer("it holds no known decision")),
     };
-    Ok(Decision {
+    Ok(Arc::new(Said {
         allowed,
         reason,
         layer: layer(decided_by),
-        message,
+        message: Message::Worded(message),
         statements: determining_statements.into_iter().map(statement).collect(),
         missing_context_keys,
-        revision,
+        depends_on_time,
+        revision: revision.into(),
         generation,
         request_id,
-    })
+    }))
 }
 
 /// One answer of several.
-pub(crate) fn result(result: v1::AuthorizeResult) -> Result<Decision, Error> {
+pub(crate) fn result(result: v1::AuthorizeResult) -> Result<Arc<Said>, Error> {
     let v1::AuthorizeResult { result } = result;
     match result {
-        Some(v1::authorize_result::Result::Response(response)) => decision(response),
+        Some(v1::authorize_result::Result::Response(response)) => said(response),
         Some(v1::authorize_result::Result::Error(v1::AuthorizeError {
             code,
             message,

@@ -1,26 +1,19 @@
-//! Ask a Portcullis sidecar for authorization decisions.
+//! Ask for authorization decisions.
 //!
 //! ```no_run
-//! # async fn guarded() -> Result<(), portcullis_client::Error> {
-//! use portcullis_client::{Client, Request};
+//! # async fn guarded() -> Result<(), Box<dyn std::error::Error>> {
+//! use portcullis_client::{Authorizer, Client};
 //!
-//! let client = Client::connect("http://127.0.0.1:8180").await?;
-//! let request = Request::new(
-//!     "arn:aws:iam::123456789012:user/alice",
-//!     "orders:GetOrder",
-//!     "arn:acme:orders:eu-1:123456789012:order/42",
-//! )
-//! .context("aws:SourceIp", "10.0.0.7");
-//! let decision = client.authorize(request).await?;
-//! if !decision.is_allowed() {
-//!     println!("{}", decision.message);
-//! }
+//! let alice = "arn:aws:iam::123456789012:user/alice";
+//! let order = "arn:acme:orders:eu-1:123456789012:order/42";
+//!
+//! let client = Client::connect("unix:/run/portcullis/portcullis.sock").await?;
+//! let decision = client.authorize(alice, "orders:GetOrder", order).context("aws:MultiFactorAuthPresent", true).await?;
+//! let permit = decision.require()?;
 //! # Ok(()) }
 //! ```
-//!
-//! Invariant (ONLY-ALLOW-ALLOWS): [`Decision::is_allowed`] is true for one answer only: a whole, understood Allow.
-//! Whatever else comes back, or nothing, is a deny or an [`Error`], and an error must be read as a refusal.
 
+mod authorizer;
 mod builder;
 mod client;
 mod convert;
@@ -29,9 +22,10 @@ mod error;
 mod request;
 mod security;
 
+pub use authorizer::{AnyAuthorizer, Authorizer, Question};
 pub use builder::Builder;
 pub use client::{Client, Health};
-pub use decision::{Decision, Layer, Reason, Statement};
+pub use decision::{Answer, Decision, Denied, Layer, Permit, Reason, Statement};
 pub use error::{Error, Violation};
 pub use request::{Request, Session, Value};
 

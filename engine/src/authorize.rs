@@ -151,6 +151,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
     let missing = evaluation.missing.take();
     let principal =
         evaluation.identity.map(|identity| PrincipalRef { arn: &identity.arn, id: identity.id.as_deref() });
+    let depends_on_time = evaluation.clock_read.get();
     let mut decision = match verdict {
         Verdict::Allow(layer, statements) => Decision {
             effect: Effect::Allow,
@@ -159,6 +160,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
             statements,
             principal,
             missing_context_keys: SmallVec::new(),
+            depends_on_time,
         },
         Verdict::ExplicitDeny(statement, missing) => Decision {
             effect: Effect::Deny,
@@ -167,6 +169,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
             statements: smallvec![statement],
             principal,
             missing_context_keys: missing,
+            depends_on_time,
         },
         Verdict::ImplicitDeny(layer) => Decision {
             effect: Effect::Deny,
@@ -175,6 +178,7 @@ pub(crate) fn conclude<'a>(evaluation: &Evaluation<'a>, verdict: Verdict<'a>) ->
             statements: SmallVec::new(),
             principal,
             missing_context_keys: missing,
+            depends_on_time,
         },
     };
     if evaluation.steps.get() == 0 {

@@ -105,6 +105,8 @@ pub struct Decision<'a> {
     /// For a deny: keys that the statements in question mention and the request lacks, as written in the policy; at
     /// most [`crate::limit::MISSING_KEYS_MAX`].
     pub missing_context_keys: smallvec::SmallVec<[&'a str; 4]>,
+    /// Whether the clock was read on the way: while this is false, the same request gets the same decision at any time.
+    pub depends_on_time: bool,
 }
 
 /// One layer of an explanation.

@@ -46,6 +46,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) session_terms: Option<Terms<'a>>,
     pub(crate) steps: Cell<u32>,
     pub(crate) missing: RefCell<SmallVec<[&'a str; 4]>>,
+    /// Whether a condition or a variable has asked for the time.
+    pub(crate) clock_read: Cell<bool>,
     texts: facts::Texts,
 }
 
@@ -115,6 +117,7 @@ impl<'a> Evaluation<'a> {
             session_terms: None,
             steps: Cell::new(limit::EVALUATION_STEPS_MAX),
             missing: RefCell::new(SmallVec::new()),
+            clock_read: Cell::new(false),
             texts: facts::Texts::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use portcullis_client::Authorizer as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -258,7 +259,7 @@ async fn ten_thousand(lab: Lab) -> Outcome {
 async fn no_descriptor(lab: Lab) -> Outcome {
     let sidecar = serving(&lab, "F60").await?;
     let client = sidecar.client().await?;
-    client.authorize(question()).await?;
+    client.decide(question()).await?;
     let old = limit_descriptors(&sidecar, Some(3))?;
     let mut waiting = Vec::new();
     for _ in 0..50 {
@@ -268,7 +269,7 @@ async fn no_descriptor(lab: Lab) -> Outcome {
     let spent = sidecar.processor_seconds()?;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let spent = (sidecar.processor_seconds()? - spent) / 4.0;
-    ensure!(client.authorize(question()).await?.is_allowed(), "the open connection is not served");
+    ensure!(client.decide(question()).await?.is_allowed(), "the open connection is not served");
     // The looks at the directory, five each second, are in it as well.
     ensure!(spent < 0.1, "{:.1} % of a processor", spent * 100.0);
     limit_descriptors(&sidecar, old)?;

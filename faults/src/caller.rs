@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
-use portcullis_client::{Client, Error};
+use portcullis_client::{Authorizer as _, Client, Error};
 use portcullis_proto::v1::AuthorizeResponse;
 use prost::Message as _;
 use rustix::process::Signal;
@@ -42,7 +42,7 @@ const SLACK: Duration = Duration::from_millis(1_500);
 /// Whatever comes back within its deadline, it is no allow.
 async fn refused(client: &Client) -> anyhow::Result<Error> {
     let begun = Instant::now();
-    let answer = client.authorize(question()).await;
+    let answer = client.decide(question()).await;
     ensure!(begun.elapsed() < DEADLINE + SLACK, "an answer after {} ms", begun.elapsed().as_millis());
     match answer {
         Ok(decision) => {
@@ -80,16 +80,16 @@ async fn away(lab: Lab) -> Outcome {
     let folder = good_folder(&lab, "F89")?;
     let mut sidecar = Plan::new(&lab, &folder).serving().await?;
     let (address, client) = (sidecar.address.clone(), lazily(&sidecar.address)?);
-    ensure!(client.authorize(question()).await?.is_allowed(), "a living one does not allow");
+    ensure!(client.decide(question()).await?.is_allowed(), "a living one does not allow");
     sidecar.signal(Signal::STOP)?;
     told.push(format!("stopped: {}", refused(&client).await?));
     sidecar.signal(Signal::CONT)?;
-    until("it answers again", async || Ok(client.authorize(question()).await.is_ok())).await?;
+    until("it answers again", async || Ok(client.decide(question()).await.is_ok())).await?;
     sidecar.kill()?;
     told.push(format!("killed: {}", refused(&client).await?));
     let again = Plan::new(&lab, &folder).set("listen", &address).serving().await?;
     until("the new one answers", async || {
-        Ok(client.authorize(question()).await.is_ok_and(|it| it.is_allowed()))
+        Ok(client.decide(question()).await.is_ok_and(|it| it.is_allowed()))
     })
     .await?;
     drop(again);
@@ -147,7 +147,7 @@ async fn versions(lab: Lab) -> Outcome {
         let client = lazily(&address)?;
         match allowed {
             true => {
-                ensure!(client.authorize(question()).await?.is_allowed(), "{name} is not read as an allow")
+                ensure!(client.decide(question()).await?.is_allowed(), "{name} is not read as an allow")
             }
             false => told.push(format!("{name}: {}", refused(&client).await?)),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Request, Value};
+use portcullis_client::{Authorizer as _, Request, Value};
 
 use crate::fault::{Fault, Outcome};
 use crate::lab::Lab;
@@ -274,7 +274,7 @@ async fn values(lab: Lab) -> Outcome {
         [("u1", "arn:aws:s3:::b/1"), ("u2", "arn:aws:s3:::b/1"), ("u3", "arn:aws:s3:::b/1")]
     {
         let asked = Request::new(arn(name), "s3:GetObject", resource);
-        let asked = asked.context("a:n", Value::Number("1".to_owned()));
+        let asked = asked.context("a:n", Value::number("1"));
         ensure!(!lenient.ask(asked).await?.is_allowed(), "{name} is allowed by a value that cannot be read");
     }
     Ok("operator refused in both modes; values refused in strict, in lenient warned of and never matching"
@@ -362,7 +362,7 @@ async fn answering_until(
     while !wanted(&client.status().await?) {
         ensure!(begun.elapsed() < limit, "not done after {} s", limit.as_secs());
         let asked = Instant::now();
-        ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+        ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
         slowest = slowest.max(asked.elapsed());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -384,8 +384,8 @@ async fn stars(lab: Lab) -> Outcome {
     let mut reasons = std::collections::BTreeMap::<_, u32>::new();
     const ASKED: u32 = 20;
     for _ in 0..ASKED {
-        let decision = client.authorize(Request::new(arn("bob"), "s3:GetObject", text.clone())).await?;
-        *reasons.entry(decision.reason.as_str()).or_default() += 1;
+        let decision = client.decide(Request::new(arn("bob"), "s3:GetObject", text.clone())).await?;
+        *reasons.entry(decision.reason().as_str()).or_default() += 1;
     }
     let each = (sidecar.processor_seconds()? - spent) / f64::from(ASKED);
     ensure!(each < 0.5, "{each:.3} s of processor time for one answer");
@@ -403,7 +403,7 @@ async fn integers(lab: Lab) -> Outcome {
     sidecar.until_generation(3).await?;
     let ask = async |name: &str, number: &str| -> anyhow::Result<bool> {
         let asked = Request::new(arn(name), "s3:GetObject", "arn:aws:s3:::b/1");
-        Ok(sidecar.ask(asked.context("a:n", Value::Number(number.to_owned()))).await?.is_allowed())
+        Ok(sidecar.ask(asked.context("a:n", Value::number(number))).await?.is_allowed())
     };
     for (name, number, equal) in [
         ("u1", "9007199254740993", true),

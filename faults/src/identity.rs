@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use portcullis_client::{Client, Error};
+use portcullis_client::{Authorizer as _, Client, Error};
 
 use crate::authority::{Authority, Pair, put_secret};
 use crate::content::good_folder;
@@ -98,7 +98,7 @@ async fn connect(sidecar: &Sidecar, authority: &str, identity: Option<&Pair>) ->
 
 /// One question on a connection of its own.
 async fn ask(sidecar: &Sidecar, authority: &str, identity: Option<&Pair>) -> Result<bool, Error> {
-    Ok(connect(sidecar, authority, identity).await?.authorize(question()).await?.is_allowed())
+    Ok(connect(sidecar, authority, identity).await?.decide(question()).await?.is_allowed())
 }
 
 async fn bad_certificates(lab: Lab) -> Outcome {
@@ -121,7 +121,7 @@ async fn bad_certificates(lab: Lab) -> Outcome {
     }
     // What does not speak TLS at all is no caller either.
     let plain = match Client::connect(sidecar.address.clone()).await {
-        Ok(client) => client.authorize(question()).await.is_ok(),
+        Ok(client) => client.decide(question()).await.is_ok(),
         Err(_) => false,
     };
     ensure!(!plain, "plain text: let in");
@@ -161,7 +161,7 @@ async fn rotation(lab: Lab) -> Outcome {
                     if number % 2 == 0 {
                         client = connect().await?;
                     }
-                    ensure!(client.authorize(question()).await?.is_allowed(), "alice is denied");
+                    ensure!(client.decide(question()).await?.is_allowed(), "alice is denied");
                     calls += 1;
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -253,11 +253,11 @@ async fn sockets(lab: Lab) -> Outcome {
     ensure!(socket.exists(), "there is no stale socket");
     let second = plan.serving().await?;
     let client = Client::connect(format!("unix:{}", socket.display())).await?;
-    ensure!(client.authorize(question()).await?.is_allowed(), "the stale socket was not replaced");
+    ensure!(client.decide(question()).await?.is_allowed(), "the stale socket was not replaced");
     let third = plan.command().output()?;
     let told = String::from_utf8_lossy(&third.stderr).into_owned();
     ensure!(!third.status.success() && told.contains("another process is listening"), "the third: {told}");
-    ensure!(client.authorize(question()).await?.is_allowed(), "the living one was disturbed");
+    ensure!(client.decide(question()).await?.is_allowed(), "the living one was disturbed");
     fs::metadata(&socket)?;
     let mut second = second;
     second.signal(rustix::process::Signal::TERM)?;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use portcullis_client::Client;
+use portcullis_client::{Authorizer as _, Client};
 
 use crate::sidecar::{Sidecar, question};
 
@@ -85,7 +85,7 @@ async fn call(client: Client, stop: Arc<AtomicBool>) -> Calls {
     let mut calls = Calls::default();
     while !stop.load(Ordering::Acquire) {
         let begun = Instant::now();
-        match client.authorize(question()).await {
+        match client.decide(question()).await {
             Ok(decision) if decision.is_allowed() => calls.times.push(begun.elapsed()),
             Ok(_) => calls.errors.push("alice is denied".to_owned()),
             Err(error) => calls.errors.push(error.to_string()),

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use portcullis_client::Authorizer as _;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
@@ -327,7 +328,7 @@ async fn hanging(lab: Lab) -> Outcome {
     while sidecar.metric("portcullis_policy_slow_steps_total", "").await? < 0.5 {
         ensure!(begun.elapsed() < Duration::from_secs(60), "portcullis_policy_slow_steps_total stays 0");
         let now = Instant::now();
-        ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+        ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
         (slowest, asked) = (slowest.max(now.elapsed()), asked + 1);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -436,7 +437,7 @@ async fn no_descriptors(lab: Lab) -> Outcome {
         pause().await;
     };
     ensure!(status.generation == 1 && status.degraded, "generation {}", status.generation);
-    ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+    ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
     limit_descriptors(&sidecar, old)?;
     sidecar.until_status("the rejection ends", |status| status.last_rejection.is_none()).await?;
     put(&folder, "bob.json", user("bob", &allow("*")))?;

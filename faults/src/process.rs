@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Client, Error};
+use portcullis_client::{Authorizer as _, Client, Error};
 use portcullis_proto::v1::AuthorizeResponse;
 use prost::Message as _;
 use rustix::process::Signal;
@@ -79,7 +79,7 @@ async fn no_threads(lab: Lab) -> Outcome {
     put(&folder, "bob.json", user("bob", &allow("*")))?;
     let restarts = async || sidecar.metric("portcullis_policy_task_restarts_total", "").await;
     until("the task is started again", async || Ok(restarts().await? > 0.5)).await?;
-    ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+    ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
     ensure!(client.status().await?.degraded, "the status is not degraded");
     drop(tracer);
     sidecar.until_generation(2).await?;
@@ -257,7 +257,7 @@ async fn little_processor(lab: Lab) -> Outcome {
             let (mut answered, mut refused, mut longest) = (0_u32, 0_u32, Duration::ZERO);
             while begun.elapsed() < Duration::from_secs(5) {
                 let asked = Instant::now();
-                match client.authorize(question()).await {
+                match client.decide(question()).await {
                     Ok(decision) if decision.is_allowed() => answered += 1,
                     Ok(_) => return Err("alice is denied".to_owned()),
                     Err(Error::Timeout(_) | Error::Refused { .. }) => refused += 1,
@@ -388,7 +388,7 @@ async fn hang_ups(lab: Lab) -> Outcome {
     for number in 0..COUNT {
         sidecar.signal(Signal::HUP)?;
         if number % 100 == 0 {
-            ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+            ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -426,7 +426,7 @@ async fn torn_state(lab: Lab) -> Outcome {
         for number in (0..=last).rev() {
             let place = format!("arn:aws:s3:::b/{number}");
             let asked = portcullis_client::Request::new(arn("bob"), "s3:GetObject", place);
-            if client.authorize(asked).await?.is_allowed() {
+            if client.decide(asked).await?.is_allowed() {
                 served = Some(number);
                 break;
             }
@@ -484,7 +484,7 @@ async fn clock(lab: Lab) -> Outcome {
     let client = sidecar.client().await?;
     let ask = async |name: &str| -> anyhow::Result<bool> {
         let asked = portcullis_client::Request::new(arn(name), "s3:GetObject", "arn:aws:s3:::b/1");
-        Ok(client.authorize(asked).await?.is_allowed())
+        Ok(client.decide(asked).await?.is_allowed())
     };
     let mut generation = 1;
     for (offset, soon, past) in [

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use portcullis_client::{Client, Decision, Error, Request};
+use portcullis_client::{Authorizer as _, Client, Decision, Error, Request};
 use portcullis_proto::v1::GetStatusResponse;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -205,7 +205,7 @@ impl Sidecar {
     }
 
     pub(crate) async fn ask(&self, request: Request) -> anyhow::Result<Decision> {
-        Ok(self.client().await?.authorize(request).await?)
+        Ok(self.client().await?.decide(request).await?)
     }
 
     /// May this be read by that user?
@@ -222,7 +222,7 @@ impl Sidecar {
 
     /// The wire's reason for not answering; an error when it answers.
     pub(crate) async fn refusal(&self) -> anyhow::Result<String> {
-        match self.client().await?.authorize(question()).await {
+        match self.client().await?.decide(question()).await {
             Ok(_) => bail!("there is an answer where there should be none"),
             Err(Error::Refused { code, reason, .. }) => Ok(format!("{code:?} {reason}")),
             Err(error) => bail!("another error than a refusal: {error}"),

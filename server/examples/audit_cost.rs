@@ -80,6 +80,7 @@ fn decide<T>(use_it: impl FnOnce(&Decided<'_, '_>) -> T) -> T {
             id: Some("AROAEXAMPLEID"),
         }),
         missing_context_keys: Default::default(),
+        depends_on_time: false,
     };
     use_it(&Decided {
         input: &input,

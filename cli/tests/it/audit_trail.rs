@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use portcullis_client::{Client, Request};
+use portcullis_client::{Authorizer as _, Client, Request};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -35,7 +35,7 @@ fn address(child: &mut Child) -> String {
 
 async fn ask(client: &Client) -> Option<String> {
     let request = Request::new(ALICE, "s3:GetObject", "arn:aws:s3:::reports/2026.csv");
-    client.authorize(request).await.ok().map(|decision| decision.request_id)
+    client.decide(request).await.ok().map(|decision| decision.answer().request_id().to_owned())
 }
 
 /// Asks until the sidecar is killed, and gives the ids of all answers that came.

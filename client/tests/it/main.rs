@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_client::{Client, Error, Health, Reason, Request, Session};
+use portcullis_client::{Authorizer as _, Client, Error, Health, Reason, Request, Session};
 use portcullis_server::{Config, Listeners};
 use portcullis_store::{Store, StoreOptions};
 use tempfile::TempDir;
@@ -84,14 +84,14 @@ async fn decisions_over_both_kinds_of_socket() {
     sidecar.load().await;
     for endpoint in [&sidecar.tcp, &sidecar.unix] {
         let client = client(endpoint).await;
-        let allowed = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+        let allowed = client.decide(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
         assert!(allowed.is_allowed());
-        assert_eq!((allowed.reason, allowed.generation), (Reason::Allowed, 1));
+        assert_eq!((allowed.reason(), allowed.answer().generation()), (Reason::Allowed, 1));
         let request = Request::new(ALICE, "orders:DeleteOrder", ORDER).with_statements().context("n", 1);
-        let denied = client.authorize(request).await.unwrap();
+        let denied = client.decide(request).await.unwrap();
         assert!(!denied.is_allowed());
         assert_eq!(
-            (denied.reason, denied.statements.first().unwrap().sid.as_str()),
+            (denied.reason(), denied.answer().statements().first().unwrap().sid.as_str()),
             (Reason::ExplicitDeny, "Keep")
         );
     }
@@ -101,9 +101,9 @@ async fn decisions_over_both_kinds_of_socket() {
 async fn a_malformed_question_is_an_error_with_its_fields() {
     let sidecar = Sidecar::start().await;
     sidecar.load().await;
-    let session = Session { policies: vec!["{".to_owned()], ..Session::default() };
+    let session = Session::new().policy("{");
     let request = Request::new(ALICE, "orders:GetOrder", ORDER).session(session);
-    let error = client(&sidecar.tcp).await.authorize(request).await.unwrap_err();
+    let error = client(&sidecar.tcp).await.decide(request).await.unwrap_err();
     assert!(!error.is_transient());
     let Error::Refused { reason, violations, .. } = error else { unreachable!("{error:?}") };
     assert_eq!(
@@ -121,7 +121,7 @@ async fn a_batch_has_one_answer_for_each_question() {
         Request::new(ALICE, "nonsense", ORDER),
         Request::new(ALICE, "orders:PutOrder", ORDER),
     ];
-    let answers = client(&sidecar.tcp).await.authorize_batch(requests).await.unwrap();
+    let answers = client(&sidecar.tcp).await.decide_all(requests).await;
     let told: Vec<Option<bool>> =
         answers.into_iter().map(|answer| answer.ok().map(|decision| decision.is_allowed())).collect();
     assert_eq!(told, [Some(true), None, Some(false)]);
@@ -132,7 +132,7 @@ async fn health_status_and_waiting_follow_the_sidecar() {
     let sidecar = Sidecar::start().await;
     let client = client(&sidecar.tcp).await;
     assert_eq!(client.health().await.unwrap(), Health::NotServing);
-    let error = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap_err();
+    let error = client.decide(Request::new(ALICE, "orders:GetOrder", ORDER)).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
     let short = Duration::from_millis(50);
     assert_eq!(client.wait_for_revision("", 1, short).await.unwrap_err(), Error::Timeout(short));
@@ -153,7 +153,7 @@ async fn nobody_a_silent_peer_and_a_babbling_peer_are_errors() {
 
     // Accepts by the backlog alone and says nothing.
     let short = Duration::from_millis(50);
-    assert_eq!(lazy(short).authorize(request()).await.unwrap_err(), Error::Timeout(short));
+    assert_eq!(lazy(short).decide(request()).await.unwrap_err(), Error::Timeout(short));
 
     let babble = tokio::spawn(async move {
         loop {
@@ -161,10 +161,10 @@ async fn nobody_a_silent_peer_and_a_babbling_peer_are_errors() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ngrpc-status: 0\r\ncontent-length: 0\r\n\r\n").await;
         }
     });
-    assert!(lazy(Duration::from_secs(1)).authorize(request()).await.is_err());
+    assert!(lazy(Duration::from_secs(1)).decide(request()).await.is_err());
     babble.abort();
     let _ = babble.await;
-    let error = lazy(SOON).authorize(request()).await.unwrap_err();
+    let error = lazy(SOON).decide(request()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(matches!(Client::connect(address.to_string()).await, Err(Error::Unreachable(_))));
 }
@@ -176,7 +176,7 @@ async fn ask_much(client: &Client, calls: usize) {
         let client = client.clone();
         tasks.spawn(async move {
             for _ in 0..calls {
-                let decision = client.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await;
+                let decision = client.decide(Request::new(ALICE, "orders:GetOrder", ORDER)).await;
                 assert!(decision.expect("no call fails").is_allowed());
             }
         });
@@ -231,7 +231,7 @@ async fn a_client_proves_itself_and_knows_the_sidecar() {
     ask_much(&proved().token(&token).connect().await.unwrap(), 20).await;
 
     let ask = async |client: Result<Client, Error>| {
-        client?.authorize(Request::new(ALICE, "orders:GetOrder", ORDER)).await
+        client?.decide(Request::new(ALICE, "orders:GetOrder", ORDER)).await
     };
     let refused = ask(proved().connect().await).await.unwrap_err();
     assert!(matches!(&refused, Error::Refused { reason, .. } if reason == "UNAUTHENTICATED"), "{refused:?}");

@@ -64,12 +64,18 @@ impl<'a> Evaluation<'a> {
             return None; // perhaps sent
         }
         let instant = match key.derived {
-            Derived::CurrentTime | Derived::EpochTime => self.request.input.now,
+            Derived::CurrentTime | Derived::EpochTime => self.now(),
             Derived::TokenIssueTime => self.session()?.issued_at?,
             _ => return None,
         };
         let year_10000 = 253_402_300_800;
         (0..year_10000).contains(&instant.seconds()).then(|| Instant::new(instant.seconds(), 0))
+    }
+
+    /// The one clock reading; that it was asked for is told with the decision.
+    fn now(&self) -> Instant {
+        self.clock_read.set(true);
+        self.request.input.now
     }
 
     fn session(&self) -> Option<&Session<'a>> {
@@ -116,13 +122,13 @@ impl<'a> Evaluation<'a> {
                 .and(organization)
                 .map(|organization| Value::One(&organization.id)),
             Derived::ResourceOrgPaths => path_of(self.resource_account).map(Value::ListOfOne),
-            Derived::CurrentTime => Some(moment(&self.texts.current_time, self.request.input.now)),
-            Derived::EpochTime => Some(moment(&self.texts.epoch_time, self.request.input.now.seconds())),
+            Derived::CurrentTime => Some(moment(&self.texts.current_time, self.now())),
+            Derived::EpochTime => Some(moment(&self.texts.epoch_time, self.now().seconds())),
             Derived::TokenIssueTime => Some(moment(&self.texts.issue_time, self.session()?.issued_at?)),
             Derived::MfaPresent => self.mfa_present(),
             Derived::MfaAge => {
                 let at = self.session()?.mfa_authenticated_at?;
-                Some(moment(&self.texts.mfa_age, seconds_between(at, self.request.input.now)))
+                Some(moment(&self.texts.mfa_age, seconds_between(at, self.now())))
             }
             Derived::SourceIdentity => self.session()?.source_identity.map(Value::One),
             Derived::FederatedProvider => self.session()?.federated_provider.map(Value::One),

@@ -14,7 +14,7 @@ use crate::generator::{Dice, requests, worlds};
 use crate::reference::{self, Answer};
 use crate::simulate::{self, Decoded};
 use coverage::Coverage;
-use portcullis_engine::{Effect, Explanation, PolicySet, Reason};
+use portcullis_engine::{Decision, Effect, Explanation, Instant, PolicySet, Reason, Request, RequestInput};
 
 const DECISIONS: u64 = 1_000_000;
 const SEED: u64 = 0x5eed_0001;
@@ -56,6 +56,7 @@ pub(crate) fn compiled(policy_set: &PolicySet, request: &Value, explain: bool) -
             let explanation = policy_set.explain(request);
             assert_eq!(explanation.decision, decision, "explain and authorize differ");
             check_walk(&explanation);
+            check_time(policy_set, request, &decision);
         }
         Compiled {
             decision: if decision.effect == Effect::Allow { "Allow" } else { "Deny" },
@@ -79,6 +80,19 @@ fn check_walk(explanation: &Explanation<'_>) {
     }
     for decided in &decision.statements {
         assert!(statements().any(|it| it.statement == *decided), "{explanation:#?}");
+    }
+}
+
+/// A decision that did not depend on time is the same at any other time.
+fn check_time(policy_set: &PolicySet, request: &Request<'_>, decision: &Decision<'_>) {
+    if decision.depends_on_time {
+        return;
+    }
+    let expected = format!("{decision:?}");
+    for now in [Instant::new(0, 0), Instant::new(1_893_456_000, 1), Instant::new(4_102_444_799, 999)] {
+        let input = RequestInput { now, ..*request.input() };
+        let later = Request::parse(input).expect("only the time is another");
+        assert_eq!(format!("{:?}", policy_set.authorize(&later)), expected, "at another time, {now:?}");
     }
 }
 

@@ -182,6 +182,7 @@ impl Record {
             statements: statements.collect(),
             principal: self.entity.as_ref().map(|(arn, id)| PrincipalRef { arn, id: id.as_deref() }),
             missing_context_keys: self.missing.iter().map(String::as_str).collect(),
+            depends_on_time: false,
         };
         with(&Decided {
             input: &input,

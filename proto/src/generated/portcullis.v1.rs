@@ -32,6 +32,9 @@ pub struct AuthorizeResponse {
     /// Names this answer in logs and audit records.
     #[prost(string, tag = "10")]
     pub request_id: ::prost::alloc::string::String,
+    /// Whether the clock was read to decide: the same question may be answered otherwise later although no policy changed.
+    #[prost(bool, tag = "11")]
+    pub depends_on_time: bool,
 }
 /// A statement and where it stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1515,6 +1518,75 @@ pub struct WaitForRevisionResponse {
     #[prost(uint64, tag = "2")]
     pub generation: u64,
 }
+/// Asks for the policy set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchPolicySetRequest {
+    /// Content hash of the policy set that the caller has already; it is named, not sent again. Empty for none.
+    #[prost(string, tag = "1")]
+    pub held_revision: ::prost::alloc::string::String,
+}
+/// A policy set comes as one start, the parts of its files in order, and one end. Between two policy sets, and at least
+/// every few seconds, a beat says that the last one is still active.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchPolicySetResponse {
+    /// Exactly one is set.
+    #[prost(oneof = "watch_policy_set_response::Event", tags = "1, 2, 3, 4")]
+    pub event: ::core::option::Option<watch_policy_set_response::Event>,
+}
+/// Nested message and enum types in `WatchPolicySetResponse`.
+pub mod watch_policy_set_response {
+    /// Exactly one is set.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        /// A policy set begins. When its revision is the one that the caller holds, the end follows at once.
+        #[prost(message, tag = "1")]
+        Start(super::PolicySetStart),
+        /// The next piece of a file.
+        #[prost(message, tag = "2")]
+        Part(super::PolicySetPart),
+        /// The policy set is complete.
+        #[prost(message, tag = "3")]
+        End(super::PolicySetEnd),
+        /// Nothing has changed.
+        #[prost(message, tag = "4")]
+        Beat(super::PolicySetBeat),
+    }
+}
+/// The head of a policy set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicySetStart {
+    /// Its content hash; what was received must have the same.
+    #[prost(string, tag = "1")]
+    pub revision: ::prost::alloc::string::String,
+    /// Its generation.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// When it became active.
+    #[prost(message, optional, tag = "3")]
+    pub loaded_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether it was loaded strictly; the caller must load it in the same way.
+    #[prost(bool, tag = "4")]
+    pub strict: bool,
+    /// Bytes of all files together.
+    #[prost(uint64, tag = "5")]
+    pub bytes: u64,
+}
+/// A piece of a file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicySetPart {
+    /// File, relative to the policy directory.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// At most 1 MiB. Pieces of one file follow each other.
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
+/// The end of a policy set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicySetEnd {}
+/// The service is there and the policy set sent last is active.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicySetBeat {}
 /// Generated client implementations.
 pub mod policy_set_service_client {
     #![allow(
@@ -1676,6 +1748,34 @@ pub mod policy_set_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Hands out the active policy set at once and then each one that becomes active, for callers that decide in their own
+        /// process and want to go on when this one is gone. Fails with PERMISSION_DENIED unless the service is told to share.
+        pub async fn watch_policy_set(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchPolicySetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchPolicySetResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/portcullis.v1.PolicySetService/WatchPolicySet",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("portcullis.v1.PolicySetService", "WatchPolicySet"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1720,6 +1820,21 @@ pub mod policy_set_service_server {
             request: tonic::Request<super::WaitForRevisionRequest>,
         ) -> std::result::Result<
             tonic::Response<super::WaitForRevisionResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchPolicySet method.
+        type WatchPolicySetStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchPolicySetResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Hands out the active policy set at once and then each one that becomes active, for callers that decide in their own
+        /// process and want to go on when this one is gone. Fails with PERMISSION_DENIED unless the service is told to share.
+        async fn watch_policy_set(
+            &self,
+            request: tonic::Request<super::WatchPolicySetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchPolicySetStream>,
             tonic::Status,
         >;
     }
@@ -1934,6 +2049,53 @@ pub mod policy_set_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/portcullis.v1.PolicySetService/WatchPolicySet" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchPolicySetSvc<T: PolicySetService>(pub Arc<T>);
+                    impl<
+                        T: PolicySetService,
+                    > tonic::server::ServerStreamingService<super::WatchPolicySetRequest>
+                    for WatchPolicySetSvc<T> {
+                        type Response = super::WatchPolicySetResponse;
+                        type ResponseStream = T::WatchPolicySetStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchPolicySetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicySetService>::watch_policy_set(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchPolicySetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -56,6 +56,7 @@ pub(crate) fn response(
         revision: stamp.revision.clone(),
         generation: stamp.generation,
         request_id: request_id.to_string(),
+        depends_on_time: decision.depends_on_time,
     }
 }
 

@@ -139,6 +139,16 @@ fn encode_rejection(rejection: &Rejection) -> v1::Rejection {
 impl PolicySetService for PolicySets {
     type WatchRevisionsStream =
         Pin<Box<dyn Stream<Item = Result<v1::WatchRevisionsResponse, Status>> + Send>>;
+    type WatchPolicySetStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchPolicySetResponse, Status>> + Send>>;
+
+    async fn watch_policy_set(
+        &self,
+        request: Request<v1::WatchPolicySetRequest>,
+    ) -> Result<Response<Self::WatchPolicySetStream>, Status> {
+        let v1::WatchPolicySetRequest { held_revision: _ } = request.into_inner();
+        Err(Refusal::NotShared.into_status())
+    }
 
     async fn get_status(
         &self,

@@ -46,6 +46,8 @@ pub(crate) enum Refusal {
     Unauthenticated,
     /// The caller's credential is not for this call.
     NotPermitted,
+    /// The policy set is not handed out.
+    NotShared,
     /// A panic.
     Broken,
 }
@@ -70,6 +72,7 @@ impl Refusal {
             Self::Unrecorded => "NOT_RECORDED",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::NotPermitted => "METHOD_NOT_PERMITTED",
+            Self::NotShared => "POLICY_SET_NOT_SHARED",
             Self::Broken => "INTERNAL",
         }
     }
@@ -140,6 +143,7 @@ impl Refusal {
                 plain(Code::Unauthenticated, "the call has no bearer token that is in use")
             }
             Self::NotPermitted => plain(Code::PermissionDenied, "the bearer token is not for this method"),
+            Self::NotShared => plain(Code::PermissionDenied, "the policy set is not handed out here"),
             Self::Broken => plain(Code::Internal, "the request could not be answered"),
         }
     }

@@ -137,6 +137,7 @@ impl Sample {
             layer: Layer::Identity,
             statements: std::iter::repeat_n(statement, self.statements).collect(),
             missing_context_keys: self.missing.iter().map(String::as_str).collect(),
+            depends_on_time: false,
         };
         use_it(&Decided {
             input: &input,

@@ -51,6 +51,7 @@ pub(crate) fn response(out: &mut Vec<u8>, answered: &Answered<'_>) {
     text(out, 8, &answered.stamp.revision);
     number(out, 9, answered.stamp.generation);
     text(out, 10, answered.request_id.text(&mut [0; TEXT_BYTES]));
+    number(out, 11, decided.depends_on_time.into());
 }
 
 /// Appends an AuthorizeStreamResponse; `result` writes its AuthorizeResult.

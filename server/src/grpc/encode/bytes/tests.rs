@@ -89,6 +89,7 @@ proptest! {
             statements: statements.into_iter().collect(),
             principal: None,
             missing_context_keys: missing.into_iter().collect(),
+            depends_on_time: generation % 2 == 1,
         };
         let time = SystemTime::now();
         let answered = Answered {
