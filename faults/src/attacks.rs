@@ -259,7 +259,7 @@ async fn ten_thousand(lab: Lab) -> Outcome {
 async fn no_descriptor(lab: Lab) -> Outcome {
     let sidecar = serving(&lab, "F60").await?;
     let client = sidecar.client().await?;
-    client.decide(question()).await?;
+    ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
     let old = limit_descriptors(&sidecar, Some(3))?;
     let mut waiting = Vec::new();
     for _ in 0..50 {
