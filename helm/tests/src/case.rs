@@ -1,13 +1,16 @@
-//! One way to use the chart, as a file of values: `cases/NAME.yaml`. Its first lines are comments of the form
-//! `# word: text`: `covers` says what it is for and is required; `api-versions` names what the cluster has besides
-//! Kubernetes; `without` names a rule that the case breaks on purpose, and why. The rest is what a user would write.
+//! One way to use the chart: `cases/NAME.yaml`. Its first lines are comments of the form `# word: text`. `covers` says what
+//! it is for and is required. `chart` names another chart of this repository, which has this one as a dependency; `values`
+//! a file of values below those of the case; `manifest` a file of plain objects instead of a chart. `api-versions` names
+//! what the cluster has besides Kubernetes, `given` what the user has made before, `without` a rule that the case breaks
+//! on purpose, and why. The rest is values.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
-use crate::manifest::{self, Object};
+use crate::manifest::{self, Object, merged};
 use crate::rig::Rig;
 
 /// The name under which cases are installed.
@@ -19,10 +22,8 @@ pub(crate) const NAMESPACE: &str = "shop";
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    pub(crate) file: PathBuf,
-    /// A chart, packed or not.
-    pub(crate) chart: PathBuf,
-    pub(crate) text: String,
+    file: PathBuf,
+    text: String,
     rendered: OnceLock<Vec<Object>>,
 }
 
@@ -32,16 +33,16 @@ impl Case {
         let folder = Rig::here().join("cases");
         let mut cases = Vec::new();
         for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-            cases.push(Self::read(entry?.path(), Rig::chart())?);
+            cases.push(Self::read(entry?.path())?);
         }
         cases.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(cases)
     }
 
-    pub(crate) fn read(file: PathBuf, chart: PathBuf) -> anyhow::Result<Self> {
+    fn read(file: PathBuf) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let case = Self { name, file, chart, text, rendered: OnceLock::new() };
+        let case = Self { name, file, text, rendered: OnceLock::new() };
         ensure!(case.said("covers").next().is_some(), "{} does not say what it covers", case.file.display());
         Ok(case)
     }
@@ -52,18 +53,49 @@ impl Case {
         head.filter_map(move |line| line.strip_prefix(word)?.strip_prefix(": "))
     }
 
-    /// Arguments of helm that every command takes for this case.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec![
-            "--namespace".to_owned(),
-            NAMESPACE.to_owned(),
-            "--values".to_owned(),
-            self.file.display().to_string(),
-        ];
-        for version in self.said("api-versions").flat_map(str::split_whitespace) {
-            arguments.extend(["--api-versions".to_owned(), version.to_owned()]);
+    /// Whether it uses the chart itself, not one that includes it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.said("chart").chain(self.said("manifest")).next().is_none()
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.said("manifest").next().is_some()
+    }
+
+    fn value_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.said("values").map(|file| Rig::repository().join(file)).chain([self.file.clone()])
+    }
+
+    /// The values that it sets.
+    pub(crate) fn values(&self) -> anyhow::Result<Value> {
+        let mut values = Value::Null;
+        for file in self.value_files() {
+            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            values = merged(&values, &manifest::yaml(&text)?);
         }
-        arguments
+        Ok(values)
+    }
+
+    /// The folder of the chart, its dependencies in it.
+    pub(crate) fn chart(&self, rig: &Rig) -> anyhow::Result<PathBuf> {
+        match self.said("chart").next() {
+            None => Ok(Rig::chart()),
+            Some(chart) => rig.with_dependencies(Path::new(chart)),
+        }
+    }
+
+    /// The name, the chart and the flags that `helm template` and `helm install` take for this case.
+    pub(crate) fn arguments(&self, rig: &Rig, namespace: &str) -> anyhow::Result<Vec<String>> {
+        let chart = self.chart(rig)?.display().to_string();
+        let mut arguments = vec![RELEASE.to_owned(), chart, format!("--namespace={namespace}")];
+        arguments.extend(self.value_files().map(|file| format!("--values={}", file.display())));
+        Ok(arguments)
+    }
+
+    /// What `helm template` takes besides.
+    pub(crate) fn api_versions(&self) -> impl Iterator<Item = String> {
+        let versions = self.said("api-versions").flat_map(str::split_whitespace);
+        versions.map(|version| format!("--api-versions={version}"))
     }
 
     /// The objects, tests of helm included. Rendered once.
@@ -71,11 +103,14 @@ impl Case {
         if let Some(objects) = self.rendered.get() {
             return Ok(objects);
         }
-        let chart = self.chart.display().to_string();
-        let mine = self.arguments();
-        let mut arguments = vec!["template", RELEASE, &chart];
-        arguments.extend(mine.iter().map(String::as_str));
-        let objects = manifest::objects(&rig.helm_text(&arguments)?)?;
+        let text = match self.said("manifest").next() {
+            Some(file) => std::fs::read_to_string(Rig::repository().join(file))?,
+            None => {
+                let arguments = self.arguments(rig, NAMESPACE)?.into_iter().chain(self.api_versions());
+                rig.helm_text("template", arguments)?
+            }
+        };
+        let objects = manifest::objects(&text)?;
         Ok(self.rendered.get_or_init(|| objects))
     }
 }

@@ -8,6 +8,7 @@ mod render;
 mod rig;
 mod rules;
 mod schema;
+mod values;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,6 +41,15 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
     let mut trials = vec![
         trial(stage, "rules: every rule fires", |_| rules::bad::every_rule_fires()),
         trial(stage, "schemas: they refuse", |_| schema::refuses()),
+        trial(stage, "values: every value has a comment", |_| values::commented()),
+        trial(stage, "values: the schema is strict", |_| values::strict()),
+        trial(stage, "values: the readme lists them", |_| values::in_readme()),
+        trial(stage, "values: the readme is made", |stage| values::readme_made(&stage.rig)),
+        trial(stage, "values: the schema refuses", |stage| values::refused(&stage.rig, &stage.cases)),
+        trial(stage, "values: refusals help", |stage| values::helpful(&stage.rig)),
+        trial(stage, "values: every value does something", |stage| {
+            values::effective(&stage.rig, &stage.cases)
+        }),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
     ];
     type Check = fn(&Stage, &Case) -> anyhow::Result<()>;
@@ -55,6 +65,10 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
     ];
     for (what, check) in checks {
         for (index, case) in stage.cases.iter().enumerate() {
+            // A plain manifest is no chart to lint, and notes are the chart's own.
+            if case.is_plain() && what == "lint" || !case.is_own() && what == "notes" {
+                continue;
+            }
             trials.push(trial(stage, &format!("{what}: {}", case.name), move |stage| {
                 stage.cases.get(index).map_or(Ok(()), |case| check(stage, case))
             }));

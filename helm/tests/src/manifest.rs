@@ -150,6 +150,20 @@ pub(crate) fn selects(selector: &Value, labels: &BTreeMap<&str, &str>) -> bool {
         })
 }
 
+/// Laid over other values as helm lays them: maps key by key, all else whole.
+pub(crate) fn merged(under: &Value, over: &Value) -> Value {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            let mut both = under.clone();
+            for (key, value) in over {
+                both.insert(key.clone(), merged(under.get(key).unwrap_or(&Value::Null), value));
+            }
+            Value::Object(both)
+        }
+        _ => over.clone(),
+    }
+}
+
 /// Reads one YAML document.
 pub(crate) fn yaml(text: &str) -> anyhow::Result<Value> {
     let options = serde_saphyr::options! { budget: None };

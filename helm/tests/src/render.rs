@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value};
 
-use crate::case::Case;
+use crate::case::{Case, NAMESPACE};
 use crate::manifest::Look as _;
 use crate::rig::Rig;
 
 /// `helm lint --strict` with the values of a case.
 pub(crate) fn lint(rig: &Rig, case: &Case) -> anyhow::Result<()> {
-    let (chart, values) = (case.chart.display().to_string(), case.file.display().to_string());
-    rig.helm_text(&["lint", "--strict", "--quiet", &chart, "--values", &values])?;
+    let mut arguments = case.arguments(rig, NAMESPACE)?;
+    // The name is for what is installed.
+    arguments.remove(0);
+    rig.helm_text("lint", ["--strict".to_owned(), "--quiet".to_owned()].into_iter().chain(arguments))?;
     Ok(())
 }
 
@@ -60,26 +62,16 @@ pub(crate) fn notes(rig: &Rig, case: &Case) -> anyhow::Result<()> {
 
 /// The text of NOTES.txt.
 fn notes_of(rig: &Rig, case: &Case) -> anyhow::Result<String> {
-    let chart = case.chart.display().to_string();
-    let mine = case.arguments();
-    let mut arguments = vec!["install", crate::case::RELEASE, &chart, "--dry-run=client", "--output", "json"];
-    // Installing asks no cluster what it has, and so takes no list of it.
-    let mut words = mine.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        if word == "--api-versions" {
-            words.next();
-        } else {
-            arguments.push(word);
-        }
-    }
-    let release: Value = serde_json::from_str(&rig.helm_text(&arguments)?)?;
+    let flags = ["--dry-run=client".to_owned(), "--output=json".to_owned()];
+    let text = rig.helm_text("install", case.arguments(rig, NAMESPACE)?.into_iter().chain(flags))?;
+    let release: Value = serde_json::from_str(&text)?;
     Ok(release.text("/info/notes").to_owned())
 }
 
 /// Every template is rendered by some case.
 pub(crate) fn every_template(rig: &Rig, cases: &[Case]) -> anyhow::Result<()> {
     let mut rendered = BTreeSet::new();
-    for case in cases {
+    for case in cases.iter().filter(|case| case.is_own()) {
         rendered.extend(case.render(rig)?.iter().filter_map(|object| object.template.clone()));
     }
     let mut missing = Vec::new();

@@ -2,9 +2,11 @@
 //! fills, helm also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
 //! did not run, never a check that passed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 
@@ -24,13 +26,14 @@ impl std::error::Error for Lacking {}
 #[derive(Debug)]
 pub(crate) struct Rig {
     tools: Option<PathBuf>,
+    copies: Mutex<BTreeMap<PathBuf, PathBuf>>,
     scratch: tempfile::TempDir,
 }
 
 impl Rig {
     pub(crate) fn open() -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("portcullis-helm-").tempdir()?;
-        Ok(Self { tools: tools(), scratch })
+        Ok(Self { tools: tools(), copies: Mutex::default(), scratch })
     }
 
     /// This crate.
@@ -60,17 +63,58 @@ impl Rig {
     }
 
     /// Runs helm, which sees no setting, cache or repository of who runs the checks.
-    pub(crate) fn helm(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+    pub(crate) fn helm(
+        &self,
+        verb: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Output> {
         let mut command = Command::new(self.tool("helm")?);
         let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("HOME", self.scratch()).args(arguments);
+        command.env_clear().env("PATH", path).env("HOME", self.scratch()).arg(verb).args(arguments);
         command.output().context("cannot run helm")
     }
 
     /// What helm printed; an error when it failed.
-    pub(crate) fn helm_text(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        text(self.helm(arguments)?, &format!("helm {}", arguments.join(" ")))
+    pub(crate) fn helm_text(
+        &self,
+        verb: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<String> {
+        text(self.helm(verb, arguments)?, &format!("helm {verb}"))
     }
+
+    /// A copy of a chart of this repository, given by its path in it, with the charts it depends on. Made once.
+    pub(crate) fn with_dependencies(&self, chart: &Path) -> anyhow::Result<PathBuf> {
+        let mut known = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = known.get(chart) {
+            return Ok(copy.clone());
+        }
+        // Beside a copy of what it depends on, at the same distance as in the repository.
+        let root = self.scratch().join("charts");
+        let copy = root.join(chart);
+        for folder in [chart, Path::new("helm/portcullis")] {
+            if !root.join(folder).exists() {
+                copy_folder(&Self::repository().join(folder), &root.join(folder))?;
+            }
+        }
+        self.helm_text("dependency", ["update".to_owned(), copy.display().to_string()])?;
+        known.insert(chart.to_owned(), copy.clone());
+        Ok(copy)
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// The output of a command that must have ended well.
@@ -81,8 +125,11 @@ pub(crate) fn text(output: Output, what: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 fn tools() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     variable("PORTCULLIS_HELM_TOOLS").or_else(|| Some(cache()?.join("portcullis/helm-tools")))
 }

@@ -103,7 +103,7 @@ fn of_links() -> Vec<Break> {
         change("autoscaler", "HorizontalPodAutoscaler/demo", "/spec/scaleTargetRef/name", json!("other")),
         change("autoscaler", "HorizontalPodAutoscaler/demo", "/spec/minReplicas", json!(5)),
         change("autoscaler", DEPLOYMENT, "/spec/replicas", json!(2)),
-        change("labels", "Service/demo", "/metadata/labels/app.kubernetes.io~1instance", Value::Null),
+        change("labels", "Service/demo", "/metadata/labels/app.kubernetes.io~1name", Value::Null),
         change("names", "Service/demo", "/metadata/namespace", json!("kube-system")),
         change("names", "Service/demo", "/metadata/name", json!("")),
         change("no-rights", "ServiceAccount/demo", "/kind", json!("ClusterRole")),

@@ -107,9 +107,12 @@ pub(super) fn autoscaler(objects: &[Object]) -> Vec<String> {
 }
 
 pub(super) fn labels(objects: &[Object]) -> Vec<String> {
-    let wanted = ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"];
+    let all = ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"];
     let mut found = Vec::new();
     for object in objects.iter().filter(|object| object.kind() != GIVEN) {
+        // What a person writes has a name and no more.
+        let (first, _) = all.split_at(1);
+        let wanted = if object.template.is_some() { all.as_slice() } else { first };
         let labels = object.texts("/metadata/labels");
         let missing = wanted.iter().filter(|label| !labels.contains_key(*label));
         found.extend(missing.map(|label| format!("{} has no label {label}", object.title())));
