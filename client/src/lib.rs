@@ -18,9 +18,13 @@ mod builder;
 mod client;
 mod convert;
 mod decision;
+#[cfg(feature = "enforce")]
+pub mod enforce;
 mod error;
 mod request;
 mod security;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use authorizer::{AnyAuthorizer, Authorizer, Question};
 pub use builder::Builder;

@@ -1,6 +1,11 @@
 //! The client against a real server, and against peers that are none.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends with the first surprise")]
 
+mod enforce;
+mod enforce_axum;
+mod enforce_tonic;
+mod testing;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
