@@ -200,6 +200,15 @@ impl Diagnostic {
         self
     }
 
+    /// The message with every other place that matters, for where there is one text and no excerpt: logs, statuses, records.
+    #[must_use]
+    pub fn message_with_places(&self) -> String {
+        let related = self.related.iter().map(|Related { file, position: Position { line, column }, message }| {
+            format!(" ({message}: {file}:{line}:{column})")
+        });
+        std::iter::once(self.message.clone()).chain(related).collect()
+    }
+
     /// A finding about a file as a whole (unreadable, too large): no position, no excerpt.
     #[must_use]
     pub fn of_file(code: Code, severity: Severity, file: impl Into<String>, message: String) -> Self {

@@ -127,9 +127,9 @@ fn rejection_json(rejection: &Rejection, shown: usize) -> Value {
 }
 
 fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
-    let Diagnostic { code, severity, file, position, message, help, .. } = diagnostic;
+    let Diagnostic { code, severity, file, position, help, .. } = diagnostic;
     json!({
         "code": code.as_str(), "severity": severity.as_str(), "file": file, "line": position.line,
-        "column": position.column, "message": message, "help": help,
+        "column": position.column, "message": diagnostic.message_with_places(), "help": help,
     })
 }

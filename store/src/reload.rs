@@ -272,7 +272,7 @@ fn build_reading(reading: Reading, active: Option<&Snapshot>, options: &StoreOpt
 /// One line for one finding of a refused directory.
 fn log(found: &Diagnostic, revision: Revision, serving: u64) {
     let (file, line, column) = (&found.file, found.position.line, found.position.column);
-    let (code, message) = (found.code.as_str(), &found.message);
+    let (code, message) = (found.code.as_str(), found.message_with_places());
     match found.severity {
         Severity::Error => {
             tracing::error!(code, %file, line, column, %revision, serving, "policy directory refused: {message}");

@@ -81,6 +81,6 @@ fn refusal(status: &Status) -> Option<ServiceEvent> {
 }
 
 fn place(found: &Diagnostic) -> String {
-    let Diagnostic { code, file, position, message, .. } = found;
+    let (Diagnostic { code, file, position, .. }, message) = (found, found.message_with_places());
     format!("{file}:{}:{}: {message} [{}]", position.line, position.column, code.as_str())
 }

@@ -77,7 +77,7 @@ pub(crate) fn traced(
 
 /// One finding.
 pub(crate) fn diagnostic(diagnostic: &engine::Diagnostic) -> v1::Diagnostic {
-    let engine::Diagnostic { code, severity, file, position, message, help, .. } = diagnostic;
+    let engine::Diagnostic { code, severity, file, position, help, .. } = diagnostic;
     v1::Diagnostic {
         code: code.as_str().to_owned(),
         severity: match severity {
@@ -89,7 +89,7 @@ pub(crate) fn diagnostic(diagnostic: &engine::Diagnostic) -> v1::Diagnostic {
         file: file.clone(),
         line: position.line,
         column: position.column,
-        message: message.clone(),
+        message: diagnostic.message_with_places(),
         help: help.clone().unwrap_or_default(),
     }
 }
