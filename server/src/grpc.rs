@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::tally::Tally;
 use crate::telemetry::Telemetry;
-pub(crate) use authorization::{Authorization, Moment, Recorded, Wait, written};
+pub(crate) use authorization::{Asker, Authorization, Call, Moment, Recorded, Wait, written};
 #[cfg(feature = "fuzzing")]
 pub(crate) use decode::{BatchMessage, Message, bytes};
 pub(crate) use encode::bytes::{PREFIX_BYTES, framed};

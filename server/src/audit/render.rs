@@ -160,7 +160,7 @@ impl Renderer {
         out.extend_from_slice(clock.text(entry.now));
         out.extend_from_slice(what.text(SOURCE));
         let [region, of_arn] = entry.region_and_account();
-        entry.origin(out, region);
+        truncated |= entry.origin(out, region);
         if entry.effect == Effect::Deny {
             out.extend_from_slice(b",\"errorCode\":\"AccessDenied\",\"errorMessage\":\"");
             cut_text(out, entry.message);

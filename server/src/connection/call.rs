@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::SendResponse;
+use http::header::USER_AGENT;
 use http::{Method, Request};
 
 use crate::grpc::{PREFIX_BYTES, Room, grpc_timeout};
@@ -131,6 +132,12 @@ impl Unanswered {
             _ => parts.concat().into(),
         };
         true
+    }
+
+    /// What the caller's program calls itself; empty when it does not say, or says no text.
+    pub(super) fn user_agent(&self) -> &str {
+        let value = self.request.headers().get(USER_AGENT);
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Opens the window of the stream by what is held.

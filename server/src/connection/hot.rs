@@ -17,7 +17,7 @@ use super::call::{AUTHORIZE, BATCH, HotCall, STREAM, Unanswered};
 use super::late::Late;
 use crate::accept::Peer;
 use crate::config::Config;
-use crate::grpc::{Authorization, Guard, Moment, Recorded, Stamp};
+use crate::grpc::{Asker, Authorization, Call, Guard, Moment, Recorded, Stamp};
 use crate::tally::Method;
 
 /// Bytes of an answer that are handed over at once; a longer one goes at the pace of the peer.
@@ -148,9 +148,10 @@ impl Round<'_> {
         let moment = self.moment.as_ref()?;
         out.clear();
         // The slow way runs into the same panic, has a net under it and an answer for the caller.
+        let asker = |call| Asker { peer, user_agent: unanswered.user_agent(), call };
         let answered = catch_unwind(AssertUnwindSafe(|| match call {
-            HotCall::Authorize => authorization.answer_bytes(moment, peer, message, out),
-            HotCall::Batch => authorization.answer_batch_bytes(moment, peer, message, out),
+            HotCall::Authorize => authorization.answer_bytes(moment, asker(Call::Authorize), message, out),
+            HotCall::Batch => authorization.answer_batch_bytes(moment, asker(Call::Batch), message, out),
             HotCall::Stream => None,
         }));
         answered.ok()?

@@ -22,7 +22,8 @@ use super::bridge::send_paced;
 use super::call::{HotCall, Unanswered};
 use crate::accept::Peer;
 use crate::grpc::{
-    Authorization, Guard, PREFIX_BYTES, Refusal, Room, Stamp, Wait, explained, framed, too_long, trailers,
+    Asker, Authorization, Call, Guard, PREFIX_BYTES, Refusal, Room, Stamp, Wait, explained, framed, too_long,
+    trailers,
 };
 
 /// Bytes of answers that are collected before they are sent.
@@ -30,6 +31,7 @@ const OUT_BYTES: usize = 16 << 10;
 
 /// Answers one stream to its end.
 pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>, leaving: CancellationToken) {
+    let user_agent = unanswered.user_agent().to_owned();
     let Unanswered { request, mut respond, .. } = unanswered;
     let (mut answers, head, trailers, mut call) = {
         let hot = site.hot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,6 +39,7 @@ pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>, 
             authorization: hot.authorization.clone(),
             guard: hot.guard.clone(),
             peer,
+            user_agent,
             message_bytes_max: hot.message_bytes_max,
             response_bytes_max: hot.response_bytes_max,
             stamp: None,
@@ -71,6 +74,7 @@ struct Answers {
     authorization: Authorization,
     guard: Guard,
     peer: Peer,
+    user_agent: String,
     message_bytes_max: usize,
     response_bytes_max: usize,
     stamp: Option<Arc<Stamp>>,
@@ -140,8 +144,9 @@ impl Answers {
             let start = self.out.len();
             let message = self.unread.get(PREFIX_BYTES..PREFIX_BYTES + length).unwrap_or_default();
             let (out, authorization) = (&mut self.out, &self.authorization);
+            let asker = Asker { peer: &self.peer, user_agent: &self.user_agent, call: Call::Stream };
             let answered = catch_unwind(AssertUnwindSafe(|| {
-                authorization.answer_streamed_bytes(moment.as_ref()?, &self.peer, message, out)
+                authorization.answer_streamed_bytes(moment.as_ref()?, asker, message, out)
             }));
             match answered {
                 Ok(Some(None)) => {}
@@ -196,7 +201,8 @@ impl Answers {
         let message = self.unread.get(PREFIX_BYTES..PREFIX_BYTES + length).unwrap_or_default();
         let message = v1::AuthorizeStreamRequest::decode(message)
             .map_err(|error| Broken::Status(explained(&Status::internal(error.to_string()))))?;
-        let answer = self.authorization.answer_streamed(message, &self.peer).await;
+        let asker = Asker { peer: &self.peer, user_agent: &self.user_agent, call: Call::Stream };
+        let answer = self.authorization.answer_streamed(message, asker).await;
         framed(&mut self.out, |out| {
             // A vector has room for everything.
             let _ = answer.encode(out);

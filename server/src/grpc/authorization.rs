@@ -16,6 +16,7 @@ use portcullis_proto::v1::authorization_service_server::AuthorizationService;
 use portcullis_store::Snapshot;
 use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::decode::{self, BatchMessage, Detail, Message, Wishes};
@@ -57,10 +58,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) stamp: &'a Stamp,
     /// Names it in logs and audit records.
     pub(crate) request_id: RequestId,
-    /// Who asked.
-    pub(crate) peer: &'a Peer,
-    /// Through which call.
-    pub(crate) call: Call,
+    /// Who asked, and how.
+    pub(crate) asker: Asker<'a>,
     /// The clock reading it was decided at.
     pub(crate) time: SystemTime,
 }
@@ -151,8 +150,7 @@ impl Authorization {
             detail,
             stamp: &moment.stamp,
             request_id: RequestId::new(moment.time),
-            peer: asker.peer,
-            call: asker.call,
+            asker,
             time: moment.time,
         };
         let recorded = self.record(&answered);
@@ -167,12 +165,12 @@ impl Authorization {
         self.shared.telemetry.decided(decision, revision, *generation);
         tracing::debug!(
             request_id = %answered.request_id,
-            call = answered.call.name(),
+            call = answered.asker.call.name(),
             decision = ?decision.effect,
             reason = decision.reason.as_str(),
             generation = answered.stamp.generation,
             time = ?answered.time,
-            peer = %answered.peer,
+            peer = %answered.asker.peer,
             "answered"
         );
         record::written_down(&self.shared.audit, answered)
@@ -205,9 +203,9 @@ impl Authorization {
     async fn answer_batch(
         &self,
         message: &v1::BatchAuthorizeRequest,
-        peer: &Peer,
+        asker: Asker<'_>,
     ) -> Result<v1::BatchAuthorizeResponse, Refusal> {
-        let (response, recorded) = self.answer_batch_now(message, Asker { peer, call: Call::Batch })?;
+        let (response, recorded) = self.answer_batch_now(message, asker)?;
         for recorded in recorded {
             written(recorded).await?;
         }
@@ -252,11 +250,11 @@ impl Authorization {
     pub(crate) async fn answer_streamed(
         &self,
         message: v1::AuthorizeStreamRequest,
-        peer: &Peer,
+        asker: Asker<'_>,
     ) -> v1::AuthorizeStreamResponse {
         let v1::AuthorizeStreamRequest { correlation_id, request } = message;
         let answered = match asked(request.as_ref()) {
-            Ok(request) => self.answer(request, Asker { peer, call: Call::Stream }).await,
+            Ok(request) => self.answer(request, asker).await,
             Err(refusal) => Err(refusal),
         };
         v1::AuthorizeStreamResponse { correlation_id, result: Some(self.result(answered)) }
@@ -306,6 +304,8 @@ impl Authorization {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker<'a> {
     pub(crate) peer: &'a Peer,
+    /// What its program calls itself; empty when it does not say.
+    pub(crate) user_agent: &'a str,
     pub(crate) call: Call,
 }
 
@@ -348,6 +348,13 @@ pub(super) fn stamp(snapshot: &Snapshot) -> Stamp {
     Stamp { revision: snapshot.revision.to_string(), generation: snapshot.generation }
 }
 
+const USER_AGENT: &str = "user-agent";
+
+/// What a caller's program calls itself; empty when it does not say.
+fn user_agent(value: Option<&AsciiMetadataValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// Who sent a request.
 fn peer<T>(request: &Request<T>) -> Peer {
     request.extensions().get::<Peer>().cloned().unwrap_or_default()
@@ -362,7 +369,8 @@ impl AuthorizationService for Authorization {
         &self,
         request: Request<v1::AuthorizeRequest>,
     ) -> Result<Response<v1::AuthorizeResponse>, Status> {
-        let asker = Asker { peer: &peer(&request), call: Call::Authorize };
+        let (peer, user_agent) = (peer(&request), user_agent(request.metadata().get(USER_AGENT)));
+        let asker = Asker { peer: &peer, user_agent, call: Call::Authorize };
         let answered = self.answer(request.get_ref(), asker).await;
         self.reply(answered)
     }
@@ -371,7 +379,9 @@ impl AuthorizationService for Authorization {
         &self,
         request: Request<v1::BatchAuthorizeRequest>,
     ) -> Result<Response<v1::BatchAuthorizeResponse>, Status> {
-        let answered = self.answer_batch(request.get_ref(), &peer(&request)).await;
+        let (peer, user_agent) = (peer(&request), user_agent(request.metadata().get(USER_AGENT)));
+        let asker = Asker { peer: &peer, user_agent, call: Call::Batch };
+        let answered = self.answer_batch(request.get_ref(), asker).await;
         self.reply(answered)
     }
 
@@ -380,10 +390,14 @@ impl AuthorizationService for Authorization {
         request: Request<Streaming<v1::AuthorizeStreamRequest>>,
     ) -> Result<Response<Self::AuthorizeStreamStream>, Status> {
         let (authorization, peer) = (self.clone(), peer(&request));
+        let agent: Arc<str> = user_agent(request.metadata().get(USER_AGENT)).into();
         let answers = UntilDrain::new(request.into_inner(), self.shared.draining.clone()).then(
             move |message: Result<v1::AuthorizeStreamRequest, Status>| {
-                let (authorization, peer) = (authorization.clone(), peer.clone());
-                async move { Ok(authorization.answer_streamed(message?, &peer).await) }
+                let (authorization, peer, agent) = (authorization.clone(), peer.clone(), Arc::clone(&agent));
+                async move {
+                    let asker = Asker { peer: &peer, user_agent: &agent, call: Call::Stream };
+                    Ok(authorization.answer_streamed(message?, asker).await)
+                }
             },
         );
         Ok(Response::new(Box::pin(answers)))

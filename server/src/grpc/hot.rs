@@ -6,23 +6,21 @@
 
 use portcullis_engine::OwnedKeys;
 
-use super::authorization::{Answered, Asker, Authorization, Call, Moment, Recorded, Wait, asked, written};
+use super::authorization::{Answered, Asker, Authorization, Moment, Recorded, Wait, asked, written};
 use super::decode::{self, BatchMessage, Detail, Message, Wishes, bytes};
 use super::encode::bytes as write;
 use super::status::Refusal;
-use crate::accept::Peer;
 
 impl Authorization {
     /// Appends the answer to an AuthorizeRequest, framed, to `out`; none leaves the question to the slow way.
     pub(crate) fn answer_bytes(
         &self,
         moment: &Moment,
-        peer: &Peer,
+        asker: Asker<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Recorded> {
         let message = bytes::authorize(message).ok()?;
-        let asker = Asker { peer, call: Call::Authorize };
         let encode = |answered: &Answered<'_>| write::framed(out, |out| write::response(out, answered));
         self.answer_plain(moment, &message, asker, encode).ok()?
     }
@@ -31,12 +29,11 @@ impl Authorization {
     pub(crate) fn answer_streamed_bytes(
         &self,
         moment: &Moment,
-        peer: &Peer,
+        asker: Asker<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Recorded> {
         let (correlation_id, message) = bytes::streamed(message).ok()?;
-        let asker = Asker { peer, call: Call::Stream };
         let start = out.len();
         let mut recorded = None;
         write::framed(out, |out| {
@@ -57,7 +54,7 @@ impl Authorization {
     pub(crate) fn answer_batch_bytes(
         &self,
         moment: &Moment,
-        peer: &Peer,
+        asker: Asker<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Recorded> {
@@ -68,7 +65,6 @@ impl Authorization {
         if wishes.detail == Detail::Trace {
             return None;
         }
-        let asker = Asker { peer, call: Call::Batch };
         let mut waits = Vec::new();
         write::framed(out, |out| {
             for item in &batch.items {

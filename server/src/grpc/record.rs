@@ -30,13 +30,13 @@ pub(super) fn written_down(audit: &Audit, answered: &Answered<'_>) -> Recorded {
         request_id: answered.request_id.text(&mut [0; TEXT_BYTES]),
         // A clock that was set back in between measures nothing.
         latency: SystemTime::now().duration_since(answered.time).ok(),
-        peer: match answered.peer.kind() {
+        peer: match answered.asker.peer.kind() {
             PeerKind::Unknown => Peer::Unknown,
             PeerKind::Tcp(address) => Peer::Ip(address.ip()),
             PeerKind::Known { address, name } => Peer::Known { ip: address.ip(), name },
             PeerKind::Unix { uid, gid, pid: _ } => Peer::Unix { uid: *uid, gid: *gid },
         },
-        user_agent: "",
+        user_agent: answered.asker.user_agent,
     });
     match recorded {
         audit::Recorded::Done => None,

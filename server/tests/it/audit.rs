@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::Code;
 
+use crate::raw::{AUTHORIZE, BATCH, PLAIN, ROUTED, Raw, STREAM, framed, send_all};
 use crate::sidecar::{ALICE, BOB, ORDER, POLICIES, SOON, Sidecar, question, reason, text};
 
 /// A directory for audit files and a sidecar that writes there.
@@ -383,4 +384,52 @@ async fn a_killed_process_leaves_a_torn_line_and_the_next_one_goes_on() {
     assert_eq!(recorded(&whole).len(), 15);
     assert_eq!(happenings(&whole).iter().filter(|name| **name == "RecoverAudit").count(), 2);
     assert_eq!(report.processes.len(), 3);
+}
+
+#[tokio::test]
+async fn the_program_that_asks_is_named() {
+    let audited = Audited::start(|_| {}).await;
+    let raw = Raw::connect(audited.sidecar.grpc).await;
+    let question = question(ALICE, "orders:GetOrder", ORDER);
+    let streamed =
+        v1::AuthorizeStreamRequest { correlation_id: "1".to_owned(), request: Some(question.clone()) };
+    let long = format!("long {}", "x".repeat(2_000));
+    let mut named = 0;
+    for agent in ["orders/2.1 grpc-go/1.70", "quoted \" and \\", &long, ""] {
+        for way in [PLAIN, ROUTED] {
+            for (path, body) in [
+                (AUTHORIZE, framed(&question)),
+                (BATCH, framed(&batch(vec![item("orders:GetOrder")]))),
+                (STREAM, framed(&streamed)),
+            ] {
+                let headers = [("content-type", way), ("user-agent", agent)];
+                let headers = if agent.is_empty() { &headers[..1] } else { &headers[..] };
+                let (mut sent, answer) = raw.begin(path, headers).await;
+                send_all(&mut sent, body.into()).await.unwrap();
+                assert_eq!(answer.await.code(), Code::Ok);
+                named += 1;
+            }
+        }
+    }
+    // What the question says of its own caller counts more.
+    let mut asked = question;
+    asked.context.insert("aws:UserAgent".to_owned(), text("browser"));
+    raw.call(AUTHORIZE, PLAIN, framed(&asked)).await;
+    let (lines, _) = audited.end().await;
+    let agents: Vec<_> = lines
+        .iter()
+        .filter(|line| line["eventType"] == "AwsApiCall")
+        .map(|line| line["userAgent"].as_str().unwrap_or_default())
+        .collect();
+    let cut = format!("long {}...[truncated: 981 more bytes]", "x".repeat(1_019));
+    let each = named / 4;
+    for (agent, count) in [
+        ("orders/2.1 grpc-go/1.70", each),
+        ("quoted \" and \\", each),
+        (&cut, each),
+        ("", each),
+        ("browser", 1),
+    ] {
+        assert_eq!(agents.iter().filter(|found| **found == agent).count(), count, "{agent}: {agents:?}");
+    }
 }

@@ -88,8 +88,8 @@ impl<'b> Entry<'b> {
         [between(a, b), between(b, c)]
     }
 
-    /// From where it was asked.
-    pub(super) fn origin(&self, out: &mut Vec<u8>, region: &[u8]) {
+    /// From where it was asked; whether something in it was cut.
+    pub(super) fn origin(&self, out: &mut Vec<u8>, region: &[u8]) -> bool {
         let Known { source_ip, user_agent, region: of_context } = self.known;
         let region = if region.is_empty() { of_context } else { region };
         if !region.is_empty() {
@@ -107,11 +107,15 @@ impl<'b> Entry<'b> {
             escape(out, source_ip);
         }
         out.push(b'"');
-        let user_agent = if user_agent.is_empty() { self.user_agent.text } else { user_agent };
-        if !user_agent.is_empty() {
-            out.extend_from_slice(b",\"userAgent\":");
-            string(out, user_agent);
+        let of_context = Cut { text: user_agent, missing: 0 };
+        let user_agent = if user_agent.is_empty() { self.user_agent } else { of_context };
+        if user_agent.text.is_empty() {
+            return false;
         }
+        out.extend_from_slice(b",\"userAgent\":\"");
+        let truncated = cut_text(out, user_agent);
+        out.push(b'"');
+        truncated
     }
 
     /// `requestParameters`; whether something in it was cut.

@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::accept::Peer;
-use crate::grpc::authorization::{Call, Verdict};
+use crate::grpc::authorization::{Asker, Call, Verdict};
 use crate::grpc::encode::{self, Stamp};
 use crate::grpc::request_id::RequestId;
 
@@ -98,8 +98,7 @@ proptest! {
             detail,
             stamp: &stamp,
             request_id: RequestId::new(time),
-            peer: &peer,
-            call: Call::Authorize,
+            asker: Asker { peer: &peer, user_agent: "", call: Call::Authorize },
             time,
         };
         let response = encode::answer(&answered);
