@@ -1,19 +1,28 @@
 //! Settings: defaults < file < environment < flags, each value with where it came from.
 //!
-//! Their names, defaults and meaning are the server's; this file only merges. Every mistake is reported at once, and
-//! a name nobody knows is a mistake. The environment and the file are read here and nowhere else.
+//! Their names, defaults and meaning are the server's; this file only merges. The environment and the file are read here
+//! and nowhere else. Invariant (ALL-AT-ONCE): whatever is wrong, in whichever source, is told in one go and with its place:
+//! no TOML, a name nobody knows, a value of the wrong type, one that cannot be, values that cannot be together, files that
+//! cannot be used. A value that another source overrides is looked at too.
 
-use std::fmt;
+mod file;
+mod finding;
+mod merge;
+mod origin;
+mod value;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use portcullis_server::{Config, ConfigError};
+use portcullis_server::Config;
 use serde_json::{Map, Value};
 
 use crate::args::Settings;
-use crate::exit::usage;
 use crate::log::Format;
+use file::ConfigFile;
+pub(crate) use finding::{Finding, Rejected};
+pub(crate) use origin::{Origin, Place};
 
+const VARIABLE_PREFIX: &str = "PORTCULLIS_";
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "PORTCULLIS_CONFIG";
 /// Where `serve` tells the command beside it that it listens; the commands that ask a sidecar look there as well.
@@ -25,26 +34,6 @@ pub(crate) const HTTP_ADDRESS_VARIABLE: &str = "PORTCULLIS_HTTP_ADDRESS";
 /// The settings that are the program's and not the server's.
 const LOG: &str = "log";
 const LOG_FORMAT: &str = "log_format";
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Default,
-    File(PathBuf),
-    Environment(String),
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Environment(variable) => write!(f, "environment {variable}"),
-            Self::Flag(flag) => write!(f, "flag {flag}"),
-        }
-    }
-}
 
 /// One setting as it stands.
 #[derive(Debug, Clone)]
@@ -68,23 +57,49 @@ pub(crate) struct Configuration {
     pub(crate) entries: Vec<Entry>,
 }
 
+/// What a configuration is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose<'d> {
+    /// To serve, on this directory when it is given on the command line.
+    Serve(Option<&'d Path>),
+    /// To be shown.
+    Show,
+    /// For another machine, whose files are not here.
+    Elsewhere,
+}
+
 impl Configuration {
     /// Reads the file, this process's environment and the flags.
-    pub(crate) fn read(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
-        let mut variables = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("PORTCULLIS_")) else { continue };
-            let value = value.into_string().map_err(|_| usage(format!("{name} is not UTF-8")))?;
-            variables.push((name.to_owned(), value));
-        }
-        let of_variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, value)| value);
-        let path = settings.config.clone().or_else(|| of_variable.map(PathBuf::from));
-        let file = match &path {
-            Some(path) => read_file(path)?,
-            None => toml::Table::new(),
+    pub(crate) fn read(settings: &Settings, purpose: Purpose<'_>) -> Result<Self, Rejected> {
+        let variables = variables();
+        let of_variable = variables.iter().find(|(name, _)| name == CONFIG_VARIABLE);
+        let of_variable =
+            of_variable.map(|(name, path)| (PathBuf::from(path), Origin::Environment(name.clone())));
+        let of_flag = settings.config.clone().map(|path| (path, Origin::Flag("--config".to_owned())));
+        let file = match of_flag.or(of_variable) {
+            Some((path, named_by)) => ConfigFile::read(&path, named_by),
+            None => ConfigFile::default(),
         };
-        let file = File { path: path.unwrap_or_default(), values: file };
-        resolve(flags(settings, directory), &variables, file)
+        let directory = match purpose {
+            Purpose::Serve(directory) => directory,
+            Purpose::Show | Purpose::Elsewhere => None,
+        };
+        resolve(file, &variables, flags(settings, directory), purpose)
+    }
+}
+
+/// Puts the sources together.
+fn resolve(
+    file: ConfigFile,
+    variables: &[(String, String)],
+    flags: Vec<Flag>,
+    purpose: Purpose<'_>,
+) -> Result<Configuration, Rejected> {
+    let mut rejected = Rejected::default();
+    let configuration = merge::merge(file, variables, flags, &mut rejected).finish(purpose, &mut rejected);
+    match configuration.filter(|_| rejected.findings.is_empty()) {
+        Some(configuration) => Ok(configuration),
+        None => Err(rejected.in_order()),
     }
 }
 
@@ -94,20 +109,22 @@ pub(crate) fn sidecar_of_environment() -> Option<String> {
     read(SOCKET_VARIABLE).map(|path| format!("unix:{path}")).or_else(|| read(ADDRESS_VARIABLE))
 }
 
-struct File {
-    path: PathBuf,
-    values: toml::Table,
+/// The variables of this process that are ours to judge, in the order of their names. A value that is no UTF-8 comes with
+/// marks in the place of what is not.
+fn variables() -> Vec<(String, String)> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with(VARIABLE_PREFIX))?;
+        Some((name, value.to_string_lossy().into_owned()))
+    });
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort_by(|(left, _), (right, _)| left.cmp(right));
+    ours
 }
 
 /// A setting's name and the text given for it.
-type Given = (&'static str, String);
+type Flag = (&'static str, String);
 
-fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.parse().map_err(|error: toml::de::Error| usage(format!("{}: {error}", path.display())))
-}
-
-fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Given> {
+fn flags(settings: &Settings, directory: Option<&Path>) -> Vec<Flag> {
     let Settings {
         config: _,
         listen,
@@ -167,122 +184,18 @@ pub(crate) fn defaults_file() -> String {
     text
 }
 
-/// Puts the four sources together; pure.
-fn resolve(flags: Vec<Given>, variables: &[(String, String)], file: File) -> anyhow::Result<Configuration> {
-    let File { path, mut values } = file;
-    let defaults = defaults();
-    let mut mistakes = unknown_variables(variables, &defaults);
-    let mut entries = Vec::with_capacity(defaults.len());
-    for (name, default) in &defaults {
-        let of_file = values.remove(name);
-        let variable = variable_of(name);
-        let of_variable = variables.iter().find(|(given, _)| *given == variable);
-        let (value, origin) = if let Some((_, text)) = flags.iter().find(|(given, _)| given == name) {
-            (of_text(text, default), Origin::Flag(flag_of(name)))
-        } else if let Some((_, text)) = of_variable {
-            (of_text(text, default), Origin::Environment(variable))
-        } else if let Some(value) = of_file {
-            (of_toml(value), Origin::File(path.clone()))
-        } else {
-            (default.clone(), Origin::Default)
-        };
-        let entry = Entry { name: name.clone(), value, origin };
-        mistakes.extend(mistake(&entry));
-        entries.push(entry);
-    }
-    mistakes.extend(values.keys().map(|name| {
-        let names: Vec<_> = defaults.keys().map(String::as_str).collect();
-        format!("{}: `{name}` is not a setting; the settings are {}", path.display(), names.join(", "))
-    }));
-    checked(entries, mistakes)
-}
-
-/// Whether a sidecar that finds just these variables would start, as far as settings go.
-pub(crate) fn check_variables(variables: &[(String, String)]) -> anyhow::Result<()> {
-    let file = File { path: PathBuf::new(), values: toml::Table::new() };
-    resolve(Vec::new(), variables, file).map(drop)
+/// Whether a sidecar that finds just these variables would start, as far as values go; files are another machine's.
+pub(crate) fn check_variables(variables: &[(String, String)]) -> Result<(), Rejected> {
+    resolve(ConfigFile::default(), variables, Vec::new(), Purpose::Elsewhere).map(drop)
 }
 
 /// The variable of a setting.
 pub(crate) fn variable_of(name: &str) -> String {
-    format!("PORTCULLIS_{}", name.to_ascii_uppercase())
+    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase())
 }
 
 fn flag_of(name: &str) -> String {
     if name == "policy_directory" { "DIR".to_owned() } else { format!("--{}", name.replace('_', "-")) }
-}
-
-/// Text as the type that the default has; text that is not of it stays text and is found to be wrong later.
-fn of_text(text: &str, default: &Value) -> Value {
-    let read = match default {
-        Value::Number(_) => text.parse::<u64>().ok().map(Value::from),
-        Value::Bool(_) => text.parse::<bool>().ok().map(Value::from),
-        Value::Null if text.is_empty() => Some(Value::Null),
-        _ => None,
-    };
-    read.unwrap_or_else(|| Value::from(text))
-}
-
-fn of_toml(value: toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => Value::from(text),
-        toml::Value::Integer(number) => Value::from(number),
-        toml::Value::Boolean(value) => Value::from(value),
-        other => Value::from(other.to_string()),
-    }
-}
-
-/// Whether the server takes this value for this setting.
-fn mistake(entry: &Entry) -> Option<String> {
-    let Entry { name, value, origin } = entry;
-    let error = if name == LOG {
-        let filter = value.as_str().map(tracing_subscriber::EnvFilter::try_new)?;
-        filter.err().map(|error| error.to_string())?
-    } else if name == LOG_FORMAT {
-        Format::read(value.as_str()?).err()?
-    } else {
-        let alone = Map::from_iter([(name.clone(), value.clone())]);
-        serde_json::from_value::<Config>(Value::Object(alone)).err()?.to_string()
-    };
-    Some(format!("`{name}` is {value} ({origin}): {error}"))
-}
-
-/// Variables that no setting reads. Those that Kubernetes sets for a Service whose name begins with `portcullis`
-/// are not ours to judge.
-fn unknown_variables(variables: &[(String, String)], defaults: &Map<String, Value>) -> Vec<String> {
-    let ours = [CONFIG_VARIABLE, ADDRESS_VARIABLE, SOCKET_VARIABLE, HTTP_ADDRESS_VARIABLE];
-    let known = |name: &str| ours.contains(&name) || defaults.keys().any(|key| variable_of(key) == name);
-    let unknown = variables.iter().filter(|(name, value)| !known(name) && !of_kubernetes(name, value));
-    unknown.map(|(name, _)| format!("environment: `{name}` is not a setting")).collect()
-}
-
-fn of_kubernetes(name: &str, value: &str) -> bool {
-    let port_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || (name.ends_with("_PORT") && value.contains("://"))
-        || name.split_once("_PORT_").is_some_and(|(_, part)| port_number(part))
-}
-
-/// The whole configuration, or all mistakes.
-fn checked(entries: Vec<Entry>, mut mistakes: Vec<String>) -> anyhow::Result<Configuration> {
-    let mut members: Map<_, _> =
-        entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect();
-    let log = members.remove(LOG).as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-    let log_format = members.remove(LOG_FORMAT);
-    let log_format = log_format.as_ref().and_then(Value::as_str).unwrap_or("auto");
-    if mistakes.is_empty() {
-        let server: Config = serde_json::from_value(Value::Object(members))?;
-        match server.check() {
-            Ok(()) => {
-                let log_format = Format::read(log_format).map_err(usage)?;
-                return Ok(Configuration { server, log, log_format, entries });
-            }
-            Err(ConfigError::Values(sentences)) => mistakes = sentences,
-            Err(error) => mistakes.push(error.to_string()),
-        }
-    }
-    Err(usage(mistakes.join("\n       ")))
 }
 
 #[cfg(test)]

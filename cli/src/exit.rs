@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::Write as _;
 
+use crate::configuration::Rejected;
+use crate::render::configuration::write_rejected;
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -63,6 +66,11 @@ pub(crate) fn of_clap(answer: &clap::Error) -> Exit {
 
 /// Prints why the command failed, the causes behind it included.
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    if let Some(rejected) = error.downcast_ref::<Rejected>() {
+        // Nobody is left to tell when standard error is closed.
+        let _ = write_rejected(&mut anstream::stderr().lock(), rejected);
+        return Exit::Usage;
+    }
     let closed_pipe = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())

@@ -54,6 +54,13 @@ struct State {
     trouble: bool,
 }
 
+impl State {
+    /// What holds.
+    fn filter(&self) -> &str {
+        if self.trouble { TROUBLE_FILTER } else { &self.configured }
+    }
+}
+
 impl Log {
     /// Starts the log of this process.
     pub(crate) fn start(filter: &str, format: Format) -> anyhow::Result<Self> {
@@ -64,22 +71,29 @@ impl Log {
         Ok(Self { filter: handle, state: Arc::new(Mutex::new(state)) })
     }
 
-    /// Logs what this filter lets through from now on.
-    pub(crate) fn configure(&self, filter: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.configured == filter && !state.trouble {
-            return;
-        }
-        filter.clone_into(&mut state.configured);
-        state.trouble = false;
-        self.set(filter);
+    /// Logs what this filter lets through from now on. Gives the filters before and now, when they differ.
+    pub(crate) fn configure(&self, filter: &str) -> Option<(String, String)> {
+        self.change(|state| {
+            filter.clone_into(&mut state.configured);
+            state.trouble = false;
+        })
     }
 
-    /// Switches between what is configured and everything.
-    pub(crate) fn toggle_trouble(&self) {
+    /// Switches between what is configured and everything. Gives the filters before and now.
+    pub(crate) fn toggle_trouble(&self) -> Option<(String, String)> {
+        self.change(|state| state.trouble = !state.trouble)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) -> Option<(String, String)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.trouble = !state.trouble;
-        self.set(if state.trouble { TROUBLE_FILTER } else { &state.configured });
+        let before = state.filter().to_owned();
+        change(&mut state);
+        let now = state.filter();
+        if before == now {
+            return None;
+        }
+        self.set(now);
+        Some((before, now.to_owned()))
     }
 
     fn set(&self, filter: &str) {

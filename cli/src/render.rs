@@ -1,5 +1,6 @@
 //! Values as text for people and as JSON for programs. Rendering decides nothing.
 
+pub(crate) mod configuration;
 pub(crate) mod decision;
 pub(crate) mod diagnostic;
 pub(crate) mod explain;

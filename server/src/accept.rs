@@ -163,16 +163,15 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
 const ERROR_WAIT_MIN: Duration = Duration::from_millis(50);
 const ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts until `draining`, never serving more at a time than `connections` has permits. The listener goes
-/// with it.
+/// Accepts until `draining`, never serving more at a time than `connections` has permits.
 pub(crate) async fn accept_loop(
-    listener: Listener,
-    connections: Arc<Semaphore>,
-    door: Door,
-    draining: CancellationToken,
+    listener: &Listener,
+    connections: &Arc<Semaphore>,
+    door: &Door,
+    draining: &CancellationToken,
 ) {
     // All that a cancellation loses is a connection that waits for a place, as those in the system's queue do.
-    draining.run_until_cancelled(accept_forever(&listener, &connections, &door)).await;
+    draining.run_until_cancelled(accept_forever(listener, connections, door)).await;
 }
 
 async fn accept_forever(listener: &Listener, connections: &Arc<Semaphore>, door: &Door) {

@@ -19,8 +19,9 @@ use crate::connection::Site;
 use crate::credentials::{Follower, Gate};
 use crate::grpc::{Authorization, Guard, Health, Shared, routes};
 use crate::http::Pages;
-use crate::lifecycle::Lifecycle;
-use crate::tally::Tally;
+use crate::lifecycle::{Lifecycle, Reconfigured};
+use crate::supervise::supervised;
+use crate::tally::{Tally, Task};
 use crate::telemetry::Telemetry;
 use crate::worker::Ends;
 use crate::{clock, http, shutdown, worker};
@@ -103,8 +104,11 @@ pub async fn run_until(
     let config = Arc::new(config);
     let tally = Arc::new(Tally::default());
     let audit = Audit::open(AuditOptions::new(&config))?;
-    let start = ServiceEvent::new(Happening::Start).with("version", env!("CARGO_PKG_VERSION"));
-    audit.happening(&start.with("settings", config.not_default()));
+    let start = ServiceEvent::new(Happening::Start)
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .with("configurationDigest", config.digest())
+        .with("settings", config.not_default());
+    audit.happening(&start);
     let shared = Shared {
         store,
         config: Arc::clone(&config),
@@ -135,8 +139,12 @@ pub async fn run_until(
     let connections = Arc::new(Semaphore::new(config.connections_max));
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     for listener in grpc {
-        let accepting = accept_loop(listener, Arc::clone(&connections), door.clone(), draining.clone());
-        tasks.push(tokio::spawn(accepting));
+        let (connections, door) = (Arc::clone(&connections), door.clone());
+        let (tally, draining) = (Arc::clone(&shared.tally), draining.clone());
+        tasks.push(tokio::spawn(async move {
+            let accept = || accept_loop(&listener, &connections, &door, &draining);
+            supervised(Task::Accept, &tally, accept).await;
+        }));
     }
     drop(door);
     for worker in workers {
@@ -146,8 +154,12 @@ pub async fn run_until(
         }));
     }
     if let Some(listener) = http {
-        let serving = http::serve(listener, pages.clone().router(), config.http_limits(), draining.clone());
-        tasks.push(tokio::spawn(serving));
+        let (tally, draining) = (Arc::clone(&shared.tally), draining.clone());
+        let (router, limits) = (pages.clone().router(), config.http_limits());
+        tasks.push(tokio::spawn(async move {
+            let serve = || http::serve(&listener, router.clone(), limits, draining.clone());
+            supervised(Task::Http, &tally, serve).await;
+        }));
     }
 
     let attending = attend(&health, &shared, &pages, &lifecycle);
@@ -170,6 +182,7 @@ pub async fn run_until(
             false
         }
     };
+    record_changes(&lifecycle, &audit);
     audit.happening(&ServiceEvent::new(Happening::Stop).with("clean", if clean { "true" } else { "false" }));
     let written = audit.close(AUDIT_END_MAX).await;
     telemetry.end().await;
@@ -190,9 +203,41 @@ async fn attend(health: &Health, shared: &Shared, pages: &Pages, lifecycle: &Lif
             tracing::info!(state = %pages.line(), "state of the process");
         }
     };
+    let mut reconfigurations = lifecycle.reconfigurations();
+    let changes = async {
+        while reconfigurations.changed().await.is_ok() {
+            record_changes(lifecycle, &shared.audit);
+        }
+    };
     let health = health.follow(shared.store.subscribe_status(), shared.config.stale_max());
     let audited = audit::policies::follow(&shared.audit, &shared.store);
     let credentials = Follower::new(shared).follow(lifecycle.reloads());
-    tokio::join!(health, audited, credentials, rescans, lines, clock::watch(Arc::clone(&shared.tally)));
+    tokio::join!(
+        health,
+        audited,
+        credentials,
+        rescans,
+        lines,
+        changes,
+        clock::watch(Arc::clone(&shared.tally))
+    );
     std::future::pending().await
+}
+
+/// Writes down what was changed of the configuration.
+fn record_changes(lifecycle: &Lifecycle, audit: &Audit) {
+    for change in lifecycle.take_reconfigured() {
+        audit.happening(&match change {
+            Reconfigured::Changed { setting, from, to, cause } => {
+                ServiceEvent::new(Happening::ConfigurationChanged)
+                    .with("setting", setting)
+                    .with("from", from)
+                    .with("to", to)
+                    .with("cause", cause)
+            }
+            Reconfigured::Rejected { error } => {
+                ServiceEvent::new(Happening::ConfigurationRejected).failed("ConfigurationRejected", error)
+            }
+        });
+    }
 }

@@ -49,6 +49,7 @@ use std::time::Duration;
 use portcullis_engine::Effect;
 use tokio::sync::watch;
 
+use crate::config::{Config, Finding};
 pub use capture::{Decided, Peer};
 pub use loss::{LOSSES, Loss};
 pub use options::{AuditFailure, AuditMode, AuditOptions};
@@ -92,6 +93,14 @@ pub enum AuditError {
     /// No thread for the writer.
     #[error("the audit writer cannot start: {0}")]
     Thread(std::io::Error),
+}
+
+/// What keeps the configured audit file from being opened, as far as a look tells that changes nothing.
+pub(crate) fn check_file(config: &Config) -> Option<Finding> {
+    let path = config.audit_file.as_deref().filter(|path| path.as_os_str() != "-")?;
+    let error = file::look(path).err().filter(|_| config.audit_mode != AuditMode::Off)?;
+    let message = format!("`audit_file` is `{}`: {error}", path.display());
+    Some(Finding { settings: vec!["audit_file"], message })
 }
 
 /// One reading of everything that is counted.

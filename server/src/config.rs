@@ -4,6 +4,8 @@
 //! Invariant: all that is wrong with a configuration is reported at once.
 
 mod check;
+mod files;
+mod finding;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::accept::AllowedPeers;
 use crate::audit::{AuditFailure, AuditMode};
 use crate::http::HttpLimits;
+pub use finding::Finding;
+pub(crate) use finding::joined;
 
 /// How strict policies are loaded, as written in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +50,19 @@ pub enum UdsAccess {
     /// Whoever reaches the directory: mode 0666, and everybody may write the directory. For a volume of a pod, which
     /// only the pod's containers mount, the callers read-only.
     All,
+}
+
+/// Whether gRPC reflection is served, as written in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reflection {
+    /// While no other machine reaches the gRPC listener.
+    #[default]
+    Local,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// Everything that can be set. Flat, so that each value has one name in the file, the environment and the flags.
@@ -99,6 +116,9 @@ pub struct Config {
     /// Revocation lists (PEM) of those authorities, one for each authority of a chain. Default: none, and nothing is
     /// revoked.
     pub tls_client_crl: Option<PathBuf>,
+    /// Takes revocation lists that are past their next update. Default false: a file with one is refused, and when one
+    /// comes to its end in use, no caller's certificate is good until it is replaced.
+    pub allow_expired_crl: bool,
     /// Longest time for a TLS handshake, from its first byte. Default 5,000.
     pub tls_handshake_ms: u64,
     /// Bearer tokens that calls need, one a line: `[NAME] TOKEN [methods=METHOD,METHOD...]`; nobody but its owner and
@@ -118,8 +138,9 @@ pub struct Config {
     /// Age, give or take a tenth, at which a connection is asked to leave, so that its peer proves itself again; 0 is
     /// never. Default 3,600,000.
     pub connection_age_max_ms: u64,
-    /// Serves gRPC reflection, v1 and v1alpha. Default true.
-    pub reflection: bool,
+    /// Whether gRPC reflection is served, v1 and v1alpha: `on`, `off`, or `local` for as long as `listen` is a loopback
+    /// address or none. Default `local`.
+    pub reflection: Reflection,
 
     /// Open connections of the HTTP listener. Default 64.
     pub http_connections_max: usize,
@@ -238,6 +259,7 @@ impl Default for Config {
             tls_key: None,
             tls_client_ca: None,
             tls_client_crl: None,
+            allow_expired_crl: false,
             tls_handshake_ms: 5_000,
             token_file: None,
             uds_token_exempt: false,
@@ -245,7 +267,7 @@ impl Default for Config {
             uds_allowed_gids: String::new(),
             credentials_poll_ms: 5_000,
             connection_age_max_ms: 3_600_000,
-            reflection: true,
+            reflection: Reflection::Local,
             http_connections_max: 64,
             http_request_ms: 5_000,
             connections_max: 1_024,
@@ -301,9 +323,9 @@ pub enum ConfigError {
     /// Not TOML, an unknown name or a value of the wrong type.
     #[error("{0}")]
     Text(#[from] toml::de::Error),
-    /// Values that cannot be, one sentence each.
-    #[error("{}", .0.join("; "))]
-    Values(Vec<String>),
+    /// Values that cannot be.
+    #[error("{}", joined(.0))]
+    Values(Vec<Finding>),
 }
 
 impl Config {
@@ -325,6 +347,15 @@ impl Config {
     #[must_use]
     pub fn http_listen_address(&self) -> Option<SocketAddr> {
         address("http_listen", &self.http_listen).ok().flatten()
+    }
+
+    /// Whether reflection is served.
+    pub(crate) fn serves_reflection(&self) -> bool {
+        match self.reflection {
+            Reflection::On => true,
+            Reflection::Off => false,
+            Reflection::Local => self.listen_address().is_none_or(|address| address.ip().is_loopback()),
+        }
     }
 
     /// How many threads serve requests.
@@ -373,15 +404,32 @@ impl Config {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// What is not as by default, `name = value` each.
+    /// What is not as by default, `name = value` each. No setting holds a secret: credentials are in files that they name.
     pub(crate) fn not_default(&self) -> Vec<String> {
-        let members = |config: &Self| match serde_json::to_value(config) {
+        let differing = self.differing(&Self::default());
+        differing.into_iter().map(|(name, value)| format!("{name} = {value}")).collect()
+    }
+
+    /// The settings whose values are not those of `other`, with their values here.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<(String, serde_json::Value)> {
+        let others = other.members();
+        self.members().into_iter().filter(|(name, value)| others.get(name) != Some(value)).collect()
+    }
+
+    /// The BLAKE3 hash, in hexadecimal digits, of every setting as a line `name = value`, in the order of their names.
+    pub(crate) fn digest(&self) -> String {
+        let mut lines: Vec<_> =
+            self.members().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        lines.sort();
+        blake3::hash(lines.concat().as_bytes()).to_string()
+    }
+
+    fn members(&self) -> serde_json::Map<String, serde_json::Value> {
+        match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(members)) => members,
             _ => serde_json::Map::new(),
-        };
-        let defaults = members(&Self::default());
-        let differing = members(self).into_iter().filter(|(name, value)| defaults.get(name) != Some(value));
-        differing.map(|(name, value)| format!("{name} = {value}")).collect()
+        }
     }
 
     /// Who may connect to the Unix socket.

@@ -21,14 +21,14 @@ pub(crate) use gate::{Entry, Gate};
 pub(crate) use reading::Reading;
 
 use crate::audit::Value;
-use crate::config::Config;
+use crate::config::{Config, Finding, joined};
 use crate::tls::Tls;
 use crate::token::Tokens;
 
-/// Why the configured credentials cannot be used: one sentence each, none of which quotes a secret.
+/// Why the configured credentials cannot be used. No finding quotes a secret.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct CredentialsError(pub Vec<String>);
+#[error("{}", joined(.0))]
+pub struct CredentialsError(pub Vec<Finding>);
 
 /// All credentials of a process; all clones are one. Without any configured, nothing is asked of anybody.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ pub(crate) trait Renewable {
     fn active(&self) -> Hash;
 
     /// Takes what was read, or leaves everything as it is and says why.
-    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<String>>;
+    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<Finding>>;
 }
 
 /// What became of new files.
@@ -65,12 +65,12 @@ impl Credentials {
     /// All that is wrong, not the first.
     pub(crate) fn load(config: &Config) -> Result<Self, CredentialsError> {
         let mut wrong = Vec::new();
-        let tls = Tls::load(config).unwrap_or_else(|sentences| {
-            wrong.extend(sentences);
+        let tls = Tls::load(config).unwrap_or_else(|findings| {
+            wrong.extend(findings);
             None
         });
-        let tokens = Tokens::load(config).unwrap_or_else(|sentences| {
-            wrong.extend(sentences);
+        let tokens = Tokens::load(config).unwrap_or_else(|findings| {
+            wrong.extend(findings);
             None
         });
         if !wrong.is_empty() {

@@ -61,7 +61,7 @@ pub(crate) fn routes(
     authorization: Authorization,
     health: &Health,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let Config { message_bytes_max, response_bytes_max, reflection, .. } = *shared.config;
+    let Config { message_bytes_max, response_bytes_max, .. } = *shared.config;
     let authorization = AuthorizationServiceServer::new(authorization)
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(response_bytes_max);
@@ -69,7 +69,7 @@ pub(crate) fn routes(
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(response_bytes_max);
     let mut routes = Routes::new(authorization).add_service(policy_set).add_service(health.service());
-    if reflection {
+    if shared.config.serves_reflection() {
         let described = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)

@@ -22,6 +22,7 @@ mod metrics;
 mod readiness;
 mod shutdown;
 mod state;
+mod supervise;
 mod tally;
 pub mod telemetry;
 mod tls;
@@ -30,8 +31,8 @@ mod worker;
 
 pub use accept::{BindError, Listeners};
 pub use app::{Outcome, ServeError, Surroundings, run, run_until};
-pub use config::{Config, ConfigError, LoadModeName, UdsAccess};
+pub use config::{Config, ConfigError, Finding, LoadModeName, Reflection, UdsAccess};
 pub use credentials::CredentialsError;
-pub use lifecycle::Lifecycle;
+pub use lifecycle::{Lifecycle, Reconfigured};
 pub use telemetry::{Telemetry, TelemetryError};
 pub use worker::background_runtime;

@@ -1,12 +1,34 @@
-//! What may be asked of a running process from outside: stop, stop now, read everything again, say how it is.
+//! What may be asked of a running process from outside: stop, stop now, read everything again, say how it is; and what it
+//! has to record of settings that were changed from outside.
 //!
 //! A set of switches without a signal in it: whoever starts the process decides what flips them. Invariant
 //! (SINGLE-FLIGHT): any number of requests to reload while one is under way is one more reload, and nobody waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// What became of the configuration while the process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconfigured {
+    /// A setting has another value.
+    Changed {
+        /// Its name.
+        setting: &'static str,
+        /// Its value before.
+        from: String,
+        /// Its value now.
+        to: String,
+        /// What asked for it, such as `SIGHUP`.
+        cause: &'static str,
+    },
+    /// It was read again and refused; what held before still holds.
+    Rejected {
+        /// What is wrong, on one line.
+        error: String,
+    },
+}
 
 /// The switches; all clones are one set.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +42,12 @@ struct Switches {
     cut: CancellationToken,
     reloads: watch::Sender<u64>,
     dumps: watch::Sender<u64>,
+    reconfigured: Mutex<Vec<Reconfigured>>,
+    reconfigurations: watch::Sender<u64>,
 }
+
+/// Changes of settings that wait to be recorded; who signals faster than the process reads is told of no more.
+const RECONFIGURED_MAX: usize = 1_024;
 
 impl Lifecycle {
     /// All switches off.
@@ -70,6 +97,26 @@ impl Lifecycle {
     /// Asks for the state of the process as one line of the log.
     pub fn dump(&self) {
         self.switches.dumps.send_modify(|count| *count += 1);
+    }
+
+    /// Has a change of the configuration recorded.
+    pub fn reconfigured(&self, what: Reconfigured) {
+        let mut waiting = self.switches.reconfigured.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < RECONFIGURED_MAX {
+            waiting.push(what);
+        }
+        drop(waiting);
+        self.switches.reconfigurations.send_modify(|count| *count += 1);
+    }
+
+    /// How often a change was made, and every later time.
+    pub(crate) fn reconfigurations(&self) -> watch::Receiver<u64> {
+        self.switches.reconfigurations.subscribe()
+    }
+
+    /// The changes that were not taken yet.
+    pub(crate) fn take_reconfigured(&self) -> Vec<Reconfigured> {
+        std::mem::take(&mut *self.switches.reconfigured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn dumps(&self) -> watch::Receiver<u64> {

@@ -121,6 +121,30 @@ impl Method {
     }
 }
 
+/// What is begun again when it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// The loop that accepts connections of a gRPC listener.
+    Accept,
+    /// The HTTP listener.
+    Http,
+    /// A thread that serves gRPC connections.
+    Worker,
+}
+
+impl Task {
+    const ALL: [Self; 3] = [Self::Accept, Self::Http, Self::Worker];
+
+    /// How it is called.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Http => "http",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// What became of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
@@ -183,6 +207,8 @@ impl Renewals {
 pub(crate) struct Certificate {
     /// Seconds since 1970 at which it ends; 0 without one.
     pub(crate) not_after: AtomicI64,
+    /// Seconds since 1970 at which the first of the revocation lists must be replaced; 0 when none says so.
+    pub(crate) crl_next_update: AtomicI64,
     /// What became of new certificates, keys, authorities and revocations.
     pub(crate) renewals: Renewals,
 }
@@ -200,6 +226,7 @@ pub(crate) struct Tally {
     pub(crate) certificate: Certificate,
     /// What became of new tokens.
     pub(crate) tokens: Renewals,
+    restarts: [Counter; Task::ALL.len()],
     /// Jumps of the wall clock.
     pub(crate) clock_steps: Counter,
 }
@@ -215,7 +242,7 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     /// Requests turned away because too many were under way.
     pub(crate) shed: u64,
-    /// Requests that ended in a panic.
+    /// Requests and connections that ended in a panic.
     pub(crate) panicked: u64,
 }
 
@@ -282,9 +309,21 @@ impl Tally {
         self.refusal("OVERLOADED");
     }
 
-    /// A request that ended in a panic.
+    /// A request or a connection that ended in a panic.
     pub(crate) fn panic(&self) {
         self.panicked.add();
+    }
+
+    /// A task that broke and begins again.
+    pub(crate) fn restarted(&self, task: Task) {
+        if let Some(counter) = self.restarts.get(task as usize) {
+            counter.add();
+        }
+    }
+
+    /// How often each task has begun again.
+    pub(crate) fn restarts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Task::ALL.map(Task::as_str).into_iter().zip(self.restarts.iter().map(Counter::value))
     }
 
     /// Whether the files of some credential are not those in use.

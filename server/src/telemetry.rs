@@ -19,6 +19,9 @@ use tonic::Code;
 #[cfg(feature = "otel")]
 use span::Traces;
 
+#[cfg(not(feature = "otel"))]
+const WITHOUT: &str = "this program was built without traces";
+
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot send traces: {0}")]
@@ -59,9 +62,24 @@ impl Telemetry {
     pub fn of_environment() -> Result<Self, TelemetryError> {
         let asked = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         if asked("OTEL_EXPORTER_OTLP_ENDPOINT") || asked("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            return Err(TelemetryError("this program was built without traces".to_owned()));
+            return Err(TelemetryError(WITHOUT.to_owned()));
         }
         Ok(Self::off())
+    }
+
+    /// What is wrong with the `OTEL_` variables: the variable, and a sentence. Empty when [`Telemetry::of_environment`] can
+    /// be asked.
+    #[must_use]
+    pub fn check_environment() -> Vec<(&'static str, String)> {
+        #[cfg(feature = "otel")]
+        return export::check(&export::set);
+        #[cfg(not(feature = "otel"))]
+        {
+            let endpoints = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"].into_iter();
+            let asked =
+                endpoints.filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+            asked.map(|name| (name, format!("`{name}` is set: {WITHOUT}"))).collect()
+        }
     }
 
     /// A span for a call that is to be traced.

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::Config;
+use crate::config::{Config, Finding};
 use crate::credentials::{CredentialFile, Reading, Renewable, Renewed};
 use build::Built;
 
@@ -31,6 +31,7 @@ pub(crate) const CLIENT_CRL: &str = "tls_client_crl";
 pub(crate) struct Tls {
     files: Vec<CredentialFile>,
     handshake: Duration,
+    allow_expired_crl: bool,
     current: RwLock<Current>,
 }
 
@@ -41,6 +42,8 @@ struct Current {
     /// Of what decides which callers are admitted.
     trust: Hash,
     not_after: i64,
+    /// When the first of the revocation lists must be replaced.
+    next_update: Option<i64>,
 }
 
 impl fmt::Debug for Tls {
@@ -65,7 +68,7 @@ impl Tls {
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub(crate) fn load(config: &Config) -> Result<Option<Self>, Vec<String>> {
+    pub(crate) fn load(config: &Config) -> Result<Option<Self>, Vec<Finding>> {
         let files: Vec<_> = [
             CredentialFile::public(CERTIFICATE, &config.tls_certificate),
             CredentialFile::secret(KEY, &config.tls_key),
@@ -79,14 +82,20 @@ impl Tls {
             return Ok(None);
         }
         let reading = Reading::of(&files);
-        let current = Current::new(build::build(&reading)?, &reading);
+        let allow_expired_crl = config.allow_expired_crl;
+        let current = RwLock::new(Current::new(build::build(&reading, allow_expired_crl)?, &reading));
         let handshake = Duration::from_millis(config.tls_handshake_ms);
-        Ok(Some(Self { files, handshake, current: RwLock::new(current) }))
+        Ok(Some(Self { files, handshake, allow_expired_crl, current }))
     }
 
     /// When the certificate in use ends, in seconds since 1970.
     pub(crate) fn not_after(&self) -> i64 {
         self.current.read().unwrap_or_else(PoisonError::into_inner).not_after
+    }
+
+    /// When the first of the revocation lists in use must be replaced, in seconds since 1970.
+    pub(crate) fn next_update(&self) -> Option<i64> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).next_update
     }
 
     /// Makes a protected connection of a plain one.
@@ -117,6 +126,7 @@ impl Current {
             digest: reading.digest(),
             trust: reading.digest_of(&[CLIENT_CA, CLIENT_CRL]),
             not_after: built.facts.not_after,
+            next_update: built.next_update,
         }
     }
 }
@@ -130,8 +140,8 @@ impl Renewable for Tls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).digest
     }
 
-    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<String>> {
-        let built = build::build(reading)?;
+    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<Finding>> {
+        let built = build::build(reading, self.allow_expired_crl)?;
         let facts = built.facts.clone();
         let new = Current::new(built, reading);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use subtle::ConstantTimeEq as _;
 
 use crate::accept::Peer;
-use crate::config::Config;
+use crate::config::{Config, Finding};
 use crate::credentials::{CredentialFile, Reading, Renewable, Renewed};
 use crate::grpc::Refusal;
 
@@ -105,7 +105,7 @@ impl Tokens {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub(crate) fn load(config: &Config) -> Result<Option<Self>, Vec<String>> {
+    pub(crate) fn load(config: &Config) -> Result<Option<Self>, Vec<Finding>> {
         let Some(file) = CredentialFile::secret(TOKEN_FILE, &config.token_file) else { return Ok(None) };
         let files = vec![file];
         let set = TokenSet::of(&Reading::of(&files))?;
@@ -119,11 +119,11 @@ impl Tokens {
 }
 
 impl TokenSet {
-    fn of(reading: &Reading) -> Result<Self, Vec<String>> {
+    fn of(reading: &Reading) -> Result<Self, Vec<Finding>> {
         let mut wrong = Vec::new();
         let Some((file, bytes)) = reading.text(TOKEN_FILE, &mut wrong) else { return Err(wrong) };
         let tokens = file::parse(bytes).map_err(|sentences| {
-            sentences.into_iter().map(|sentence| file.sentence(sentence)).collect::<Vec<_>>()
+            sentences.into_iter().map(|sentence| file.finding(sentence)).collect::<Vec<_>>()
         })?;
         Ok(Self { tokens, digest: reading.digest() })
     }
@@ -212,7 +212,7 @@ impl Renewable for Tokens {
         self.current().digest
     }
 
-    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<String>> {
+    fn renew(&self, reading: &Reading) -> Result<Renewed, Vec<Finding>> {
         let new = Arc::new(TokenSet::of(reading)?);
         let names: Vec<_> = new.tokens.iter().map(|token| token.name.to_string()).collect();
         let old = std::mem::replace(

@@ -5,12 +5,14 @@
 //! has fewest at that time; (SPEAK-UP) while all places are taken, nobody keeps one who says nothing.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
@@ -20,7 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{Detached, Socket};
 use crate::connection::{self, Site};
 use crate::credentials::Entry;
-use crate::tally::Tally;
+use crate::supervise::supervised_here;
+use crate::tally::{Tally, Task};
 use crate::tls::{self, Tls};
 
 /// Threads of one worker for work that blocks: the compiling of simulations, which has a bound of its own.
@@ -117,8 +120,10 @@ pub(crate) fn start(
         let (connections, handed) = mpsc::unbounded_channel();
         let (ended, ending) = oneshot::channel();
         let (site, ends, crowded) = (Arc::new(site()), ends.clone(), Arc::clone(&crowded));
+        let tally = Arc::clone(tally);
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            work(runtime, handed, &site, &ends, &crowded);
+            let worker = Worker { site, ends, crowded, tally };
+            worker.work(runtime, handed);
             // Nobody waits for a worker that was cut.
             let _ = ended.send(());
         })?;
@@ -144,22 +149,39 @@ fn yield_to_others() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-fn work(
-    runtime: Runtime,
-    mut handed: mpsc::UnboundedReceiver<Handed>,
-    site: &Arc<Site>,
-    ends: &Ends,
-    crowded: &Arc<Notify>,
-) {
-    runtime.block_on(ends.cut.run_until_cancelled(async {
+/// What one thread serves with.
+#[derive(Debug, Clone)]
+struct Worker {
+    site: Arc<Site>,
+    ends: Ends,
+    crowded: Arc<Notify>,
+    tally: Arc<Tally>,
+}
+
+impl Worker {
+    /// Serves what is handed to it, to the end. When it breaks, it goes on with the connections that it has.
+    fn work(&self, runtime: Runtime, mut handed: mpsc::UnboundedReceiver<Handed>) {
         let open = TaskTracker::new();
-        while let Some(Handed { socket, counted }) = handed.recv().await {
-            open.spawn(serve(socket, counted, Arc::clone(site), ends.first_byte, Arc::clone(crowded)));
+        supervised_here(Task::Worker, &self.tally, || {
+            runtime.block_on(self.ends.cut.run_until_cancelled(async {
+                while let Some(Handed { socket, counted }) = handed.recv().await {
+                    open.spawn(self.clone().serve(socket, counted));
+                }
+                open.close();
+                open.wait().await;
+            }));
+        });
+        runtime.shutdown_background();
+    }
+
+    /// Serves one connection. One that breaks takes no other along.
+    async fn serve(self, socket: Detached, counted: Counted) {
+        let serving = serve(socket, &counted, self.site, self.ends.first_byte, &self.crowded);
+        if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+            self.tally.panic();
+            tracing::error!("a connection broke and is closed");
         }
-        open.close();
-        open.wait().await;
-    }));
-    runtime.shutdown_background();
+    }
 }
 
 /// How long a connection may say nothing although others wait for its place.
@@ -183,13 +205,13 @@ struct Silent;
 
 async fn serve(
     socket: Detached,
-    counted: Counted,
+    counted: &Counted,
     site: Arc<Site>,
     first_byte_limit: Duration,
-    crowded: Arc<Notify>,
+    crowded: &Notify,
 ) {
     let Ok(socket) = socket.attach() else { return };
-    match first_byte(&socket, first_byte_limit, &crowded).await {
+    match first_byte(&socket, first_byte_limit, crowded).await {
         Ok(Ok(())) => {
             let (entry, tls) = site.gate().entry(&socket);
             match tls {

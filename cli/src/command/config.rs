@@ -2,20 +2,21 @@
 
 use std::io::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::args::{Config, Output};
-use crate::configuration::{self, Configuration};
+use crate::configuration::{self, Configuration, Purpose};
 use crate::exit::Exit;
 use crate::render::{DIM, visible, write_json_pretty};
 
 pub(super) fn run(config: &Config) -> anyhow::Result<Exit> {
-    let configuration = Configuration::read(&config.settings, None)?;
     let mut out = anstream::stdout().lock();
     if !config.effective {
         out.write_all(configuration::defaults_file().as_bytes())?;
         return Ok(Exit::Ok);
     }
+    let configuration = Configuration::read(&config.settings, Purpose::Show);
+    let configuration = configuration.map_err(|rejected| rejected.told_as(config.output))?;
     match config.output {
         Output::Human => {
             for entry in &configuration.entries {
@@ -31,8 +32,11 @@ pub(super) fn run(config: &Config) -> anyhow::Result<Exit> {
                 .entries
                 .iter()
                 .map(|entry| {
-                    let value = json!({ "Value": entry.value, "Origin": entry.origin.to_string() });
-                    (entry.name.to_owned(), value)
+                    let mut value = entry.origin.object();
+                    if let Some(members) = value.as_object_mut() {
+                        members.insert("Value".to_owned(), entry.value.clone());
+                    }
+                    (entry.name.clone(), value)
                 })
                 .collect();
             write_json_pretty(&mut out, &members)?;

@@ -9,24 +9,22 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_server::{
-    BindError, Config, CredentialsError, Lifecycle, Listeners, Outcome, Surroundings, Telemetry,
-};
+use portcullis_server::{BindError, Config, Lifecycle, Listeners, Outcome, Surroundings, Telemetry};
 use portcullis_store::Store;
 
 use crate::args::Serve;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Purpose};
 use crate::exit::{Exit, usage};
 use crate::log::Log;
 use announce::Announcer;
 use companion::Companion;
-use signals::Signals;
+use signals::{Signals, Started};
 
 pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
-    let configuration = Configuration::read(&serve.settings, serve.directory.as_deref())?;
-    let Some(directory) = configuration.server.policy_directory.clone() else {
-        return Err(usage("no policy directory: give DIR or set policy_directory"));
-    };
+    let configuration = Configuration::read(&serve.settings, Purpose::Serve(serve.directory.as_deref()));
+    let configuration = configuration.map_err(|rejected| rejected.told_as(serve.output))?;
+    // It was looked for with everything else.
+    let directory = configuration.server.policy_directory.clone().unwrap_or_default();
     let log = Log::start(&configuration.log, configuration.log_format)?;
     let runtime = portcullis_server::background_runtime()?;
     runtime.block_on(serve_directory(configuration.server, directory, serve, log))
@@ -43,7 +41,7 @@ async fn serve_directory(
     let lifecycle = Lifecycle::new();
     let telemetry = Telemetry::of_environment().map_err(|error| usage(error.to_string()))?;
     let listeners = Listeners::bind(&config).await.map_err(|error| match error {
-        BindError::Credentials(CredentialsError(sentences)) => usage(sentences.join("\n       ")),
+        BindError::Credentials(error) => usage(error.to_string()),
         error => error.into(),
     })?;
     let announcer = Announcer::new(serve, &config);
@@ -53,7 +51,8 @@ async fn serve_directory(
     let store = Store::open(config.store_options(directory));
 
     let first_load = announcer.first_load(store.clone());
-    let obeying = signals.obey(&lifecycle, &log, serve, companion.as_ref());
+    let started = Started { serve, config: config.clone() };
+    let obeying = signals.obey(&lifecycle, &log, &started, companion.as_ref());
     let telling = service::tell(&store, &lifecycle);
     let beside = async {
         tokio::join!(first_load, obeying, telling);

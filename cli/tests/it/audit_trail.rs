@@ -5,10 +5,10 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_client::{Authorizer as _, Client, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{ALICE, GOOD, directory, program, run, text};
@@ -16,6 +16,8 @@ use crate::program::{ALICE, GOOD, directory, program, run, text};
 /// Often enough to hit the writer at any step. The variable of the same name makes a longer campaign of it.
 const AUDIT_KILLS: u64 = 20;
 const CALLERS: usize = 16;
+/// Beyond any wait that is not for ever.
+const NEVER: Duration = Duration::from_secs(60);
 
 fn serve(policies: &Path, file: &str, mode: &str) -> Command {
     let mut command = program();
@@ -128,11 +130,75 @@ fn an_audit_file_that_cannot_be_stops_the_start() {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, err) = refused("/nowhere/audit.jsonl", "block");
-    assert!(code == 1 && err.contains("the audit file `/nowhere/audit.jsonl`"), "{code} {err}");
+    assert!(
+        code == 64 && err.contains("`audit_file` is `/nowhere/audit.jsonl`: No such file"),
+        "{code} {err}"
+    );
     let (code, err) = refused("-", "sync");
     assert!(code == 64 && err.contains("standard output cannot be put on a disk"), "{code} {err}");
     let (code, err) = refused("", "sync");
     assert!(code == 64 && err.contains("`audit_file` is not set"), "{code} {err}");
     let (code, err) = refused("audit.jsonl", "sometimes");
     assert!(code == 64 && err.contains("`audit_mode` is \"sometimes\""), "{code} {err}");
+}
+
+/// Sends a signal, and waits for the record that comes of it.
+fn told(child: &Child, signal: &str, file: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
+    let before = fs::read_to_string(file).unwrap_or_default().lines().count();
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let end = Instant::now() + NEVER;
+    loop {
+        let written = fs::read_to_string(file).unwrap_or_default();
+        // The last line may be under way.
+        let whole = written.split_inclusive('\n').filter(|line| line.ends_with('\n')).skip(before);
+        if let Some(record) =
+            whole.map(|line| serde_json::from_str(line).unwrap()).find(|record| wanted(record))
+        {
+            return record;
+        }
+        assert!(Instant::now() < end, "no record comes of {signal}:\n{written}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn every_change_of_the_configuration_is_recorded() {
+    let (policies, files) = (directory(GOOD), TempDir::new().unwrap());
+    let (file, settings) = (files.path().join("audit.jsonl"), files.path().join("portcullis.toml"));
+    let put = |text: &str| fs::write(&settings, text).unwrap();
+    put("log = 'error'");
+    let mut command = program();
+    command.args(["serve", text(policies.path()), "--listen", "127.0.0.1:0", "--http-listen", ""]);
+    command.args(["--config", text(&settings), "--audit-file", text(&file)]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    address(&mut child);
+    let named = |name: &'static str| move |record: &Value| record["eventName"] == name;
+    // Signal 0 is none: it only waits for the start.
+    let start = told(&child, "-0", &file, named("StartServer"));
+    let details = &start["serviceEventDetails"];
+    assert_eq!(details["configurationDigest"].as_str().unwrap().len(), 64, "{start}");
+    assert!(details["settings"].as_array().unwrap().contains(&"listen = \"127.0.0.1:0\"".into()), "{start}");
+
+    let change = |from: &str, to: &str, cause: &str| json!({ "setting": "log", "from": from, "to": to, "cause": cause });
+    put("log = 'warn'");
+    let changed = told(&child, "-HUP", &file, named("ChangeConfiguration"));
+    assert_eq!(changed["serviceEventDetails"], change("error", "warn", "SIGHUP"));
+    assert_eq!(changed["eventType"], "AwsServiceEvent");
+    let changed = told(&child, "-USR2", &file, named("ChangeConfiguration"));
+    assert_eq!(changed["serviceEventDetails"], change("warn", "debug", "SIGUSR2"));
+    put("log = 'warn'\nbatch_items_max = 0");
+    let rejected = told(&child, "-HUP", &file, named("RejectConfiguration"));
+    assert_eq!(rejected["errorCode"], "ConfigurationRejected");
+    let message = rejected["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("`batch_items_max` is 0, and must be at least 1 (file "), "{message}");
+    let changed = told(&child, "-USR2", &file, named("ChangeConfiguration"));
+    assert_eq!(changed["serviceEventDetails"], change("debug", "warn", "SIGUSR2"));
+    // What changes nothing is no change, and the end comes after all that was asked for before it.
+    put("log = 'warn'");
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(200));
+    told(&child, "-TERM", &file, named("StopServer"));
+    assert!(child.wait().unwrap().success());
+    let names = fs::read_to_string(&file).unwrap();
+    assert_eq!(names.matches("ChangeConfiguration").count(), 3, "{names}");
 }

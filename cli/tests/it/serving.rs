@@ -118,7 +118,11 @@ fn the_log_is_json_where_nobody_watches_and_for_people_when_asked() {
     assert!(first.contains(" INFO ") && !first.contains('\u{1b}') && !first.starts_with('{'), "{first}");
     let wrong = run(&["serve", text(policies.path()), "--log-format", "xml"]);
     assert_eq!(wrong.code, 64);
-    assert!(wrong.err.contains("`log_format` is \"xml\" (flag --log-format)"), "{}", wrong.err);
+    assert!(
+        wrong.err.contains("`log_format` is \"xml\", and must be `auto`, `human` or `json`"),
+        "{}",
+        wrong.err
+    );
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn the_rules_and_the_examples_are_as_expected() {
         let run = run(&["simulate", "--expect", text(&rules.unwrap().path())]);
         assert_eq!(run.code, 0, "{}", run.out);
     }
-    for example in std::fs::read_dir(root.join("examples")).unwrap() {
-        let example = example.unwrap().path();
+    for name in ["quickstart", "orders-service"] {
+        let example = root.join("examples").join(name);
         let requests = example.join("requests.jsonl");
         let run = run(&["simulate", "--expect", "--at", text(&example), text(&requests)]);
         assert_eq!(run.code, 0, "{}{}", run.out, run.err);

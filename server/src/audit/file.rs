@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, FlockOperation, Mode, OFlags};
 
 use super::rotation::{self, Rotation};
 
@@ -257,11 +257,31 @@ pub(super) fn open(path: Option<&Path>) -> io::Result<Opened> {
     let Some(path) = path else { return standard_output() };
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_fifo() => named_pipe(path),
-        Ok(metadata) if !metadata.is_file() => Err(io::Error::other(
-            "is neither a regular file nor a named pipe (a link is not followed either)",
-        )),
+        Ok(metadata) if !metadata.is_file() => Err(unfit()),
         _ => regular_file(path),
     }
+}
+
+fn unfit() -> io::Error {
+    io::Error::other("is neither a regular file nor a named pipe (a link is not followed either)")
+}
+
+/// Whether [`open`] can succeed on a path, as far as a look tells that changes nothing.
+pub(super) fn look(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() || metadata.file_type().is_fifo() => {
+            Ok(rustix::fs::access(path, Access::WRITE_OK)?)
+        }
+        Ok(_) => Err(unfit()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(rustix::fs::access(parent(path), Access::WRITE_OK | Access::EXEC_OK)?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn standard_output() -> io::Result<Opened> {
@@ -336,7 +356,7 @@ fn last_line_hash(file: &mut File, length: u64) -> io::Result<Option<[u8; 32]>> 
 }
 
 fn sync_directory(path: &Path) {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(path);
     if let Err(error) = File::open(parent).and_then(|directory| directory.sync_all()) {
         tracing::warn!(%error, path = %parent.display(), "the directory of the audit file cannot be synced");
     }

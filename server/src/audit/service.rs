@@ -27,6 +27,8 @@ pub enum Happening {
     PoliciesRejected,
     /// A setting changed while the process ran.
     ConfigurationChanged,
+    /// The configuration was read again and refused, and the old one still holds.
+    ConfigurationRejected,
     /// A certificate or a client authority was replaced.
     CertificateChanged,
     /// A new certificate or client authority was refused, and the old one still serves.
@@ -49,6 +51,7 @@ impl Happening {
             Self::PoliciesReloaded => "ReloadPolicies",
             Self::PoliciesRejected => "RejectPolicies",
             Self::ConfigurationChanged => "ChangeConfiguration",
+            Self::ConfigurationRejected => "RejectConfiguration",
             Self::CertificateChanged => "ChangeCertificate",
             Self::CertificateRejected => "RejectCertificate",
             Self::TokensChanged => "ChangeTokens",

@@ -43,6 +43,21 @@ fn a_reachable_address_needs_the_option() {
 }
 
 #[test]
+fn reflection_is_for_this_machine_unless_it_is_switched_on() {
+    for (reflection, listen, served) in [
+        (Reflection::Local, "127.0.0.1:8180", true),
+        (Reflection::Local, "[::1]:8180", true),
+        (Reflection::Local, "", true),
+        (Reflection::Local, "0.0.0.0:8180", false),
+        (Reflection::On, "10.1.2.3:8180", true),
+        (Reflection::Off, "127.0.0.1:8180", false),
+    ] {
+        let config = Config { reflection, listen: listen.to_owned(), ..Config::default() };
+        assert_eq!(config.serves_reflection(), served, "{reflection:?} {listen}");
+    }
+}
+
+#[test]
 fn an_address_that_other_machines_reach_needs_a_credential() {
     let file = || Some(PathBuf::from("file"));
     // Certificate and key, authority of callers, tokens, and whether plain text is allowed.

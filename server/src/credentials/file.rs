@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
+use crate::config::Finding;
+
 /// Bytes of one file; the certificates of all public authorities together are smaller.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const WRITABLE_BY_ALL: u32 = 0o002;
@@ -35,35 +37,36 @@ impl CredentialFile {
         path.clone().map(|path| Self { setting, path, secret: true })
     }
 
-    /// A sentence about it.
-    pub(crate) fn sentence(&self, what: impl std::fmt::Display) -> String {
-        format!("`{}` is `{}`: {what}", self.setting, self.path.display())
+    /// What is wrong with it.
+    pub(crate) fn finding(&self, what: impl std::fmt::Display) -> Finding {
+        let message = format!("`{}` is `{}`: {what}", self.setting, self.path.display());
+        Finding { settings: vec![self.setting], message }
     }
 
     /// Its bytes.
     ///
     /// # Errors
-    /// A sentence.
-    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
-        let file = self.open().map_err(|error| self.sentence(error))?;
-        let metadata = file.metadata().map_err(|error| self.sentence(error))?;
+    /// What is wrong with it.
+    pub(super) fn read(&self) -> Result<Vec<u8>, Finding> {
+        let file = self.open().map_err(|error| self.finding(error))?;
+        let metadata = file.metadata().map_err(|error| self.finding(error))?;
         if !metadata.is_file() {
-            return Err(self.sentence("it is not a regular file"));
+            return Err(self.finding("it is not a regular file"));
         }
         let mode = metadata.permissions().mode() & 0o777;
         if self.secret && mode & ANYTHING_BY_ALL != 0 {
-            return Err(self.sentence(format!(
+            return Err(self.finding(format!(
                 "its mode is {mode:04o}, and a secret must be closed to everyone but its owner and its group, such as \
                  with 0640 or 0400"
             )));
         }
         if mode & WRITABLE_BY_ALL != 0 {
-            return Err(self.sentence(format!("its mode is {mode:04o}, and everyone can change it")));
+            return Err(self.finding(format!("its mode is {mode:04o}, and everyone can change it")));
         }
         let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| self.sentence(error))?;
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| self.finding(error))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(self.sentence(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+            return Err(self.finding(format!("it is longer than {FILE_BYTES_MAX} bytes")));
         }
         Ok(bytes)
     }
@@ -107,7 +110,7 @@ mod tests {
             assert_eq!(file(&path, true).read().is_ok(), secret, "{mode:o}");
             assert_eq!(file(&path, false).read().is_ok(), public, "{mode:o}");
         }
-        let sentence = file(&path, true).read().unwrap_err();
+        let sentence = file(&path, true).read().unwrap_err().message;
         assert!(sentence.starts_with("`tls_key` is `") && sentence.contains("0602"), "{sentence}");
         assert!(!sentence.contains("canary"));
     }
@@ -115,13 +118,15 @@ mod tests {
     #[test]
     fn only_regular_files_of_a_sane_size_are_read() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(file(directory.path(), false).read().unwrap_err().ends_with("it is not a regular file"));
+        assert!(
+            file(directory.path(), false).read().unwrap_err().message.ends_with("it is not a regular file")
+        );
         let pipe = directory.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert!(file(&pipe, false).read().unwrap_err().ends_with("it is not a regular file"));
+        assert!(file(&pipe, false).read().unwrap_err().message.ends_with("it is not a regular file"));
         let long = directory.path().join("long");
         fs::write(&long, vec![b'a'; (1 << 20) + 1]).unwrap();
-        assert!(file(&long, false).read().unwrap_err().contains("longer than"));
+        assert!(file(&long, false).read().unwrap_err().message.contains("longer than"));
         assert!(file(&directory.path().join("none"), false).read().is_err());
     }
 }

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blake3::Hash;
 use tokio::sync::watch;
@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CredentialFile, Credentials, Reading, Renewable, Renewed};
 use crate::audit::{Audit, Happening, ServiceEvent};
+use crate::config::joined;
 use crate::grpc::Shared;
 use crate::tally::{Renewals, Tally};
+use crate::tls::Tls;
 
 /// Two readings this far apart that agree are taken for whole.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -71,11 +73,13 @@ impl Follower {
             return std::future::pending().await;
         }
         let (mut certificate, mut of_tokens) = (Seen::default(), Seen::default());
+        let mut told = None;
         loop {
             if let Some(tls) = &tls {
                 self.look(tls.as_ref(), &mut certificate, CERTIFICATE, &self.tally.certificate.renewals)
                     .await;
                 self.tally.certificate.not_after.store(tls.not_after(), Ordering::Relaxed);
+                self.watch_revocations(tls, &mut told);
             }
             if let Some(tokens) = &tokens {
                 self.look(tokens.as_ref(), &mut of_tokens, TOKENS, &self.tally.tokens).await;
@@ -86,6 +90,18 @@ impl Follower {
                     return std::future::pending().await;
                 },
             }
+        }
+    }
+
+    /// Says once of each list that it has come to its end; what that means for callers is the handshake's to decide.
+    fn watch_revocations(&self, tls: &Tls, told: &mut Option<i64>) {
+        let next_update = tls.next_update();
+        self.tally.certificate.crl_next_update.store(next_update.unwrap_or_default(), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let is_past = next_update.is_some_and(|end| end.unsigned_abs() < now);
+        if is_past && *told != next_update {
+            *told = next_update;
+            tracing::error!(next_update, "a revocation list of client certificates is past its next update");
         }
     }
 
@@ -120,7 +136,7 @@ impl Follower {
             Err(wrong) => {
                 seen.refused = Some(digest);
                 renewals.refused();
-                let error = wrong.join("; ");
+                let error = joined(&wrong);
                 tracing::error!(what = words.what, %error, "the new files cannot be used; the old ones stay in use");
                 self.audit.happening(&ServiceEvent::new(words.rejected).failed(words.code, error));
             }

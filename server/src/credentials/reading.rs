@@ -3,10 +3,11 @@
 use blake3::{Hash, Hasher};
 
 use super::file::CredentialFile;
+use crate::config::Finding;
 
 /// What files held, or why they could not be read.
 pub(crate) struct Reading {
-    files: Vec<(CredentialFile, Result<Vec<u8>, String>)>,
+    files: Vec<(CredentialFile, Result<Vec<u8>, Finding>)>,
     digest: Hash,
 }
 
@@ -30,24 +31,24 @@ impl Reading {
 
     /// What the file of a setting holds; none when there is no such file, or when it could not be read, which is then
     /// among `wrong`.
-    pub(crate) fn text(&self, setting: &str, wrong: &mut Vec<String>) -> Option<(&CredentialFile, &[u8])> {
+    pub(crate) fn text(&self, setting: &str, wrong: &mut Vec<Finding>) -> Option<(&CredentialFile, &[u8])> {
         let (file, read) = self.files.iter().find(|(file, _)| file.setting == setting)?;
         match read {
             Ok(bytes) => Some((file, bytes)),
-            Err(sentence) => {
-                wrong.push(sentence.clone());
+            Err(finding) => {
+                wrong.push(finding.clone());
                 None
             }
         }
     }
 }
 
-fn digest<'a>(files: impl Iterator<Item = &'a (CredentialFile, Result<Vec<u8>, String>)>) -> Hash {
+fn digest<'a>(files: impl Iterator<Item = &'a (CredentialFile, Result<Vec<u8>, Finding>)>) -> Hash {
     let mut hasher = Hasher::new();
     for (_, read) in files {
         let (kind, bytes) = match read {
             Ok(bytes) => (0, bytes.as_slice()),
-            Err(sentence) => (1, sentence.as_bytes()),
+            Err(finding) => (1, finding.message.as_bytes()),
         };
         hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     }

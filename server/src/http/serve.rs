@@ -40,7 +40,7 @@ const ERROR_WAIT: Duration = Duration::from_millis(200);
 
 /// Serves until `draining`; then connections end with the request they are at.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: &TcpListener,
     pages: Router,
     limits: HttpLimits,
     draining: CancellationToken,

@@ -53,7 +53,14 @@ fn calls(families: &mut Families<'_>, tally: &Tally) -> Result<(), Error> {
     let counts = tally.counts();
     let help = "Calls turned away because too many were under way";
     families.counter("portcullis_sheds", help, counts.shed)?;
-    families.counter("portcullis_panics", "Calls that ended in a panic", counts.panicked)
+    let help = "Calls and connections that ended in a panic";
+    families.counter("portcullis_panics", help, counts.panicked)?;
+    let help = "Tasks that broke and began again: accept (a gRPC listener), http (the pages), worker (a serving thread)";
+    let mut counters = families.counters("portcullis_task_restarts", help)?;
+    for (task, count) in tally.restarts() {
+        counters.value(&[("task", task)], count)?;
+    }
+    Ok(())
 }
 
 fn connections(families: &mut Families<'_>, tally: &Tally, connections_max: usize) -> Result<(), Error> {
@@ -85,6 +92,9 @@ fn certificate(families: &mut Families<'_>, tally: &Tally) -> Result<(), Error> 
     let not_after = certificate.not_after.load(Ordering::Relaxed);
     let help = "When the certificate of the gRPC listener ends, in seconds since 1970; 0 without one";
     families.gauge("portcullis_certificate_not_after_timestamp_seconds", help, not_after as f64)?;
+    let help = "When the first revocation list of client certificates must be replaced, in seconds since 1970; 0 without one";
+    let next_update = certificate.crl_next_update.load(Ordering::Relaxed);
+    families.gauge("portcullis_crl_next_update_timestamp_seconds", help, next_update as f64)?;
     let help = "Certificates read again, by result; a refused one leaves the old one in place";
     renewals(families, "portcullis_certificate_reloads", help, &certificate.renewals)?;
     let help = "Files of tokens read again, by result; a refused one leaves the old tokens in place";

@@ -18,28 +18,19 @@ use super::TelemetryError;
 use super::span::Traces;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE: &str = "portcullis";
 
 pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
-    let Some(endpoint) = ENDPOINTS.into_iter().find_map(set) else { return Ok(None) };
+    let Some((_, endpoint)) = endpoint(&set) else { return Ok(None) };
+    let wrong: Vec<_> = check(&set).into_iter().map(|(_, sentence)| sentence).collect();
+    if !wrong.is_empty() {
+        return Err(TelemetryError(wrong.join("; ")));
+    }
     let shown = without_credentials(&endpoint);
-    let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    match set("OTEL_TRACES_EXPORTER").as_deref() {
-        _ if disabled => return Ok(None),
-        Some("none") => return Ok(None),
-        Some("otlp") | None => {}
-        Some(other) => {
-            return Err(TelemetryError(format!(
-                "OTEL_TRACES_EXPORTER is `{other}`; there is `otlp` and `none`"
-            )));
-        }
-    }
-    if endpoint.starts_with("https:") {
-        let advice = "name a collector on this machine by its http:// address, or a proxy that speaks TLS";
-        return Err(TelemetryError(format!(
-            "the collector `{shown}` asks for TLS, which this exporter has not: {advice}"
-        )));
-    }
     let exporter = SpanExporter::builder().build().map_err(|error| TelemetryError(error.to_string()))?;
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(OnRuntime { inner: Arc::new(exporter), runtime: Handle::current() })
@@ -50,6 +41,42 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
     Ok(Some(Traces::new(provider, tracer)))
 }
 
+/// The variable that names a collector, and what it says; none when traces are off.
+fn endpoint(set: &dyn Fn(&str) -> Option<String>) -> Option<(&'static str, String)> {
+    let disabled = set(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if disabled || set(EXPORTER).as_deref() == Some("none") {
+        return None;
+    }
+    ENDPOINTS.into_iter().find_map(|name| Some((name, set(name)?)))
+}
+
+/// What is wrong with the variables; nothing when traces are off.
+pub(super) fn check(set: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let Some((variable, endpoint)) = endpoint(set) else { return Vec::new() };
+    let mut wrong = Vec::new();
+    if let Some(other) = set(EXPORTER).filter(|name| name != "otlp") {
+        wrong.push((EXPORTER, format!("`{EXPORTER}` is `{other}`; there is `otlp` and `none`")));
+    }
+    for name in PROTOCOLS {
+        if let Some(other) = set(name).filter(|given| !["grpc", "http/protobuf"].contains(&given.as_str())) {
+            wrong.push((name, format!("`{name}` is `{other}`; there is `grpc` and `http/protobuf`")));
+        }
+    }
+    let insecure = INSECURE.into_iter().find_map(set).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let reason = match endpoint.split_once("://").map(|(scheme, _)| scheme) {
+        Some("http" | "unix") => None,
+        None if insecure => None,
+        Some("https") | None => Some(
+            "asks for TLS, which this exporter has not: name a collector on this machine by its http:// address, or a \
+             proxy that speaks TLS",
+        ),
+        Some(_) => Some("is no address that begins with http://"),
+    };
+    let shown = without_credentials(&endpoint);
+    wrong.extend(reason.map(|reason| (variable, format!("`{variable}` is `{shown}`, which {reason}"))));
+    wrong
+}
+
 /// An address as it may stand in a log: without the part that can hold a password.
 fn without_credentials(endpoint: &str) -> String {
     match (endpoint.split_once("://"), endpoint.rsplit_once('@')) {
@@ -58,7 +85,7 @@ fn without_credentials(endpoint: &str) -> String {
     }
 }
 
-fn set(name: &str) -> Option<String> {
+pub(super) fn set(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 

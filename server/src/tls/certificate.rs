@@ -5,6 +5,7 @@
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// Characters of a name.
 const NAME_CHARS_MAX: usize = 256;
@@ -19,6 +20,13 @@ pub(super) struct Facts {
     /// Seconds since 1970.
     pub(super) not_after: i64,
     pub(super) not_after_text: String,
+}
+
+/// When a revocation list must be replaced, in seconds since 1970 and as text; none when it does not say.
+pub(super) fn next_update(der: &[u8]) -> Option<(i64, String)> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    let next_update = list.next_update()?;
+    Some((next_update.timestamp(), printable(&next_update.to_string())))
 }
 
 /// Reads a certificate; none when it is no X.509.

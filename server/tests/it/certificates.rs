@@ -70,8 +70,13 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A list that revokes these.
+    /// A list that revokes these, good for long.
     pub(crate) fn revocations(&self, serials: &[u64]) -> String {
+        self.revocations_until(2100, serials)
+    }
+
+    /// A list that revokes these, to be replaced by the beginning of a year.
+    pub(crate) fn revocations_until(&self, year: i32, serials: &[u64]) -> String {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -80,7 +85,7 @@ impl Authority {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

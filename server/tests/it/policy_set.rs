@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis_proto::v1;
+use portcullis_server::Reflection;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -122,6 +123,30 @@ async fn a_wait_ends_when_the_revision_comes() {
 }
 
 #[tokio::test]
+async fn both_places_of_what_stands_twice_are_told() {
+    let audit = tempfile::tempdir().unwrap();
+    let file = audit.path().join("audit");
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.audit_file = Some(file.clone())).await;
+    sidecar.write("twice.json", POLICIES);
+    let told = async {
+        loop {
+            let status = sidecar.policy_set().get_status(v1::GetStatusRequest {}).await.unwrap().into_inner();
+            if let Some(rejection) = status.last_rejection {
+                return rejection.diagnostics;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let told = tokio::time::timeout(SOON, told).await.expect("the directory is refused");
+    let twice = told.iter().find(|found| found.code == "duplicate-entity").unwrap();
+    assert_eq!(twice.file, "twice.json");
+    assert!(twice.message.contains(": policies.json:3:"), "{twice:?}");
+    assert!(sidecar.page("/status").await.1.contains(&twice.message));
+    sidecar.stop().await;
+    assert!(std::fs::read_to_string(file).unwrap().contains(&twice.message));
+}
+
+#[tokio::test]
 async fn reflection_is_there_unless_switched_off() {
     let list = || MessageRequest::ListServices(String::new());
     let question = ServerReflectionRequest { host: String::new(), message_request: Some(list()) };
@@ -144,7 +169,7 @@ async fn reflection_is_there_unless_switched_off() {
     let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(with.channel.clone());
     assert!(client.server_reflection_info(tokio_stream::once(old)).await.is_ok());
 
-    let without = Sidecar::configured(Some(POLICIES), |config| config.reflection = false).await;
+    let without = Sidecar::configured(Some(POLICIES), |config| config.reflection = Reflection::Off).await;
     let mut client = ServerReflectionClient::new(without.channel.clone());
     let status = client.server_reflection_info(tokio_stream::once(question)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNIMPLEMENTED"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
+use portcullis_server::Config;
 use rustls::version::TLS13;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -203,6 +204,44 @@ async fn an_authority_or_a_certificate_that_is_taken_away_is_gone_with_its_conne
     let other = secured.channel(&sidecar, Some(&other));
     until("those of the new one are let in", async || ask(other.clone()).await.is_ok()).await;
     assert!(ask(secured.channel(&sidecar, Some(&kept))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_revocation_list_that_is_past_its_end_is_refused_unless_that_is_allowed() {
+    let secured = Secured::new();
+    let crl = secured.file("crl");
+    let (good, revoked) =
+        (secured.clients.client(Like::default()), secured.clients.client(Like { serial: 7, expired: false }));
+    put(&crl, &secured.clients.revocations_until(2021, &[7]));
+    let mut config = Config::default();
+    secured.mutual(&mut config);
+    config.tls_client_crl = Some(crl.clone());
+    let wrong = config.check_files();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!(wrong[0].settings, ["tls_client_crl"]);
+    assert!(wrong[0].message.contains("had to be replaced by Jan  1 00:00:00 2021"), "{wrong:?}");
+
+    let sidecar = secured
+        .sidecar(|config| {
+            config.tls_client_crl = Some(crl.clone());
+            config.allow_expired_crl = true;
+        })
+        .await;
+    assert_eq!(ask(secured.channel(&sidecar, Some(&good))).await.unwrap(), 1);
+    assert!(ask(secured.channel(&sidecar, Some(&revoked))).await.is_err(), "an old list still revokes");
+    let end = "portcullis_crl_next_update_timestamp_seconds";
+    until("the end of the list is told", async || sample(&sidecar, end).await > 0.0).await;
+    assert_eq!(sample(&sidecar, end).await, 1_609_459_200.0, "the first of January 2021");
+    sidecar.stop().await;
+
+    // One that is replaced by a list past its end stays.
+    put(&crl, &secured.clients.revocations(&[7]));
+    let sidecar = secured.sidecar(|config| config.tls_client_crl = Some(crl.clone())).await;
+    put(&crl, &secured.clients.revocations_until(2021, &[]));
+    let refused = "portcullis_certificate_reloads_total{result=\"refused\"}";
+    until("the list is refused", async || sample(&sidecar, refused).await > 0.0).await;
+    assert_eq!(ask(secured.channel(&sidecar, Some(&good))).await.unwrap(), 1);
+    assert!(ask(secured.channel(&sidecar, Some(&revoked))).await.is_err());
 }
 
 #[tokio::test]
