@@ -1,4 +1,4 @@
-//! The dashboard, the alerts and their runbook speak of metrics that are there.
+//! The dashboard, the alerts and their pages speak of metrics that are there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -106,9 +106,9 @@ fn alerts(text: &str) -> Vec<Alert> {
 }
 
 #[tokio::test]
-async fn each_alert_is_about_metrics_that_are_there_and_has_its_place_in_the_runbook() {
+async fn each_alert_is_about_metrics_that_are_there_and_has_its_page() {
     let page = every_family().await;
-    let runbook = read("docs/observability/runbook.md");
+    let index = read("docs/operations/alerts/README.md");
     let alerts = alerts(&read("helm/portcullis/alerts/portcullis.rules.yaml"));
     assert!(alerts.len() > 20);
     for alert in &alerts {
@@ -120,13 +120,24 @@ async fn each_alert_is_about_metrics_that_are_there_and_has_its_place_in_the_run
         }
         assert!(["critical", "warning", "info"].contains(&alert.severity.as_str()), "{name}");
         assert!(!alert.summary.is_empty() && !alert.description.is_empty(), "{name}");
-        let anchor = format!("/docs/observability/runbook.md#{}", name.to_lowercase());
-        assert!(alert.runbook.ends_with(&anchor), "{name}: {}", alert.runbook);
-        let section = format!("\n## {name}\n");
-        assert!(runbook.contains(&section), "{name} has no section");
-        assert!(runbook.contains(&alert.expr), "{name}: the runbook shows another expression");
+        let place = format!("docs/operations/alerts/{name}.md");
+        assert!(alert.runbook.ends_with(&format!("/{place}")), "{name}: {}", alert.runbook);
+        let text = read(&place);
+        assert!(
+            text.starts_with(&format!("# {name}\n\n*{}*", alert.severity)),
+            "{name}: another title or severity"
+        );
+        assert!(text.contains(&format!("```promql\n{}\n```", alert.expr)), "{name}: another expression");
+        for heading in ["\n## Why\n", "\n## Look\n", "\n## Do\n"] {
+            assert!(text.contains(heading), "{name}: {heading}");
+        }
+        assert!(
+            index.contains(&format!("[{name}]({name}.md) | {} |", alert.severity)),
+            "{name} is not in the index"
+        );
     }
-    assert_eq!(runbook.matches("\n## ").count(), alerts.len(), "a section without an alert");
+    let pages = std::fs::read_dir(repository().join("docs/operations/alerts")).unwrap().count();
+    assert_eq!(pages, alerts.len() + 1, "a page without an alert");
 }
 
 /// Values of labels in expressions are values that the process gives.
