@@ -1,96 +1,211 @@
-//! How to reach a sidecar and how long to wait for it.
+//! How to reach a sidecar, how long to wait for it, and what to do without it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
+use http::HeaderMap;
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tower::{BoxError, Service};
 
+use crate::cache::{Cache, Cached};
+use crate::call::{Caller, Propagate, Retries};
 use crate::client::Client;
 use crate::error::Error;
-use crate::security::{Bearer, Tls};
+use crate::observer::Observer;
+use crate::token::{Bearer, Token};
+use crate::transport::{self, Endpoint, Keeping, Link, Pem, Route, Tls};
 
 /// Longest wait for an answer unless told otherwise; a sidecar answers in well under a millisecond.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a connection unless told otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is asked whether it lives, and how long it may take to say so, unless told otherwise. Short
+/// enough to notice a hung sidecar before people do, and far from what a sidecar takes for a flood.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// Where the calls go.
+#[derive(Clone)]
+enum Target {
+    Endpoint(String),
+    Service(Route),
+}
 
 /// Settings of a [`Client`].
 #[derive(Clone)]
+#[must_use = "a builder connects to nothing"]
 pub struct Builder {
-    endpoint: String,
+    target: Target,
     timeout: Duration,
-    connect_timeout: Duration,
+    keeping: Keeping,
     tls: Tls,
-    token: Option<String>,
+    token: Option<Token>,
+    attempts: u32,
+    in_flight: Option<usize>,
+    fail_open: BTreeSet<String>,
+    cache: Option<Cache>,
+    observer: Option<Arc<dyn Observer>>,
+    propagate: Option<Propagate>,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, timeout, connect_timeout, tls: _, token } = self;
+        let endpoint = match &self.target {
+            Target::Endpoint(endpoint) => endpoint,
+            Target::Service(_) => "a service",
+        };
         f.debug_struct("Builder")
-            .field("endpoint", endpoint)
-            .field("timeout", timeout)
-            .field("connect_timeout", connect_timeout)
-            .field("token", &token.is_some())
+            .field("endpoint", &endpoint)
+            .field("timeout", &self.timeout)
+            .field("token", &self.token.is_some())
+            .field("fail_open", &self.fail_open)
             .finish_non_exhaustive()
     }
 }
 
 impl Builder {
     /// For a sidecar at `endpoint`: `http://HOST:PORT`, `HOST:PORT`, `https://HOST:PORT` or `unix:PATH`.
-    #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
+        Self::to(Target::Endpoint(endpoint.into()))
+    }
+
+    /// For a sidecar behind any tower service, such as a connection of the caller's own or a router in the same
+    /// process. Settings of connections (TLS, keep-alive, the timeout of connecting) have no meaning then.
+    pub fn over<S, B>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::to(Target::Service(transport::over(service)))
+    }
+
+    fn to(target: Target) -> Self {
+        let (interval, patience) = KEEP_ALIVE;
         Self {
-            endpoint: endpoint.into(),
+            target,
             timeout: TIMEOUT,
-            connect_timeout: CONNECT_TIMEOUT,
+            keeping: Keeping { connect_timeout: CONNECT_TIMEOUT, interval, patience },
             tls: Tls::default(),
             token: None,
+            attempts: Retries::ATTEMPTS_MAX,
+            in_flight: None,
+            fail_open: BTreeSet::new(),
+            cache: None,
+            observer: None,
+            propagate: None,
         }
     }
 
     /// Authorities (PEM) of which the sidecar's certificate must be. Default: those of the system. For `https` only.
-    #[must_use]
     pub fn tls_ca(mut self, pem: impl AsRef<[u8]>) -> Self {
-        self.tls.authorities(pem.as_ref());
+        self.tls.authorities = Some(Pem::Text(pem.as_ref().to_vec()));
+        self
+    }
+
+    /// The same from a file, which is read again for each new connection.
+    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authorities = Some(Pem::File(path.into()));
         self
     }
 
     /// The client's own certificate chain and its key (PEM), for a sidecar that asks for one. Default: none. For
     /// `https` only.
-    #[must_use]
     pub fn tls_identity(mut self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
-        self.tls.identity(certificate.as_ref(), key.as_ref());
+        let text = |pem: &[u8]| Pem::Text(pem.to_vec());
+        self.tls.identity = Some((text(certificate.as_ref()), text(key.as_ref())));
+        self
+    }
+
+    /// The same from files, which are read again for each new connection. A pair that cannot be used changes nothing.
+    pub fn tls_identity_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls.identity = Some((Pem::File(certificate.into()), Pem::File(key.into())));
         self
     }
 
     /// The name that the sidecar's certificate must have. Default: the host of the endpoint. For `https` only.
-    #[must_use]
     pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
-        self.tls.server_name(name.into());
+        self.tls.server_name = Some(name.into());
         self
     }
 
     /// A bearer token that goes with every call. Over the network it needs `https`: it is refused for `http` to another
     /// host than this. Default: none.
-    #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
+        self.token = Some(Token::Fixed(token.into()));
         self
     }
 
-    /// Longest wait for one answer, connecting again included. Default 2 s.
-    #[must_use]
+    /// The same from a file with one word, which is read again every few seconds while it is used.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.token = Some(Token::File(path.into()));
+        self
+    }
+
+    /// Longest wait for one answer, connecting again and every attempt included. Default 2 s; see
+    /// [`Request::timeout`](crate::Request::timeout) for a single question.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Longest wait for a connection. Default 2 s.
-    #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.keeping.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a connection is asked whether it lives, also while no call is under way, and how long it may take to
+    /// say so before it is given up. Default every 10 s, 5 s.
+    pub fn keep_alive(mut self, interval: Duration, patience: Duration) -> Self {
+        self.keeping.interval = interval;
+        self.keeping.patience = patience;
+        self
+    }
+
+    /// How often one question is sent at most. Default 4. It is sent again only when the sidecar says that it cannot
+    /// answer now (UNAVAILABLE) or its connection is gone, after a short random pause, within its timeout, and while
+    /// retries are few beside answered questions.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Questions under way at once; others wait, and their waiting counts against their timeout. Default: no limit.
+    pub fn in_flight(mut self, questions: usize) -> Self {
+        self.in_flight = Some(questions);
+        self
+    }
+
+    /// Actions that are let through when there is no decision because the sidecar is away, late or busy. Each is written
+    /// in full (`vendor:Name`, in any case). Such an allow has the reason [`Reason::FailOpen`](crate::Reason::FailOpen),
+    /// is logged as an error and told to the observer. Default: none.
+    pub fn fail_open<T: Into<String>>(mut self, actions: impl IntoIterator<Item = T>) -> Self {
+        self.fail_open.extend(actions.into_iter().map(|action| action.into().to_ascii_lowercase()));
+        self
+    }
+
+    /// Keeps decisions. Default: none is kept. See [`Cache`] for what that means.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Tells what happens to whoever counts it.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Adds headers to every call, such as `traceparent` of the W3C's trace context. With OpenTelemetry:
+    /// `|headers| propagator.inject_context(&Context::current(), &mut HeaderInjector(headers))`.
+    pub fn propagate(mut self, add: impl Fn(&mut HeaderMap) + Send + Sync + 'static) -> Self {
+        self.propagate = Some(Arc::new(add));
         self
     }
 
@@ -99,96 +214,63 @@ impl Builder {
     /// # Errors
     /// When the endpoint is not one, what the client is to prove itself with cannot be used, or nobody listens there.
     pub async fn connect(self) -> Result<Client, Error> {
-        let (endpoint, bearer) = (self.endpoint()?, self.bearer()?);
-        let channel = endpoint.connect().await.map_err(|error| Error::unreachable(&error))?;
-        Ok(Client::over(channel, bearer, self.timeout))
+        let (way, bearer) = self.way()?;
+        let route = match way {
+            Way::Service(route) => route,
+            Way::Link(link) => link.now().await?,
+        };
+        self.build(route, bearer)
     }
 
     /// Connects with the first question.
     ///
     /// # Errors
     /// When the endpoint is not one, or what the client is to prove itself with cannot be used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn connect_lazy(self) -> Result<Client, Error> {
-        let bearer = self.bearer()?;
-        Ok(Client::over(self.endpoint()?.connect_lazy(), bearer, self.timeout))
-    }
-
-    fn bearer(&self) -> Result<Bearer, Error> {
-        self.token.as_deref().map_or_else(|| Ok(Bearer::default()), Bearer::new)
-    }
-
-    fn endpoint(&self) -> Result<Endpoint, Error> {
-        let unusable = || Error::Endpoint(self.endpoint.clone());
-        let text = match self.endpoint.split_once(':') {
-            Some(("http" | "https" | "unix", rest)) if !rest.is_empty() => self.endpoint.clone(),
-            Some(("http" | "https" | "unix", _)) | None => return Err(unusable()),
-            Some(_) => format!("http://{}", self.endpoint),
+        let (way, bearer) = self.way()?;
+        let route = match way {
+            Way::Service(route) => route,
+            Way::Link(link) => link.lazy(),
         };
-        let endpoint = Endpoint::from_shared(text).map_err(|_| unusable())?;
-        let endpoint = endpoint.connect_timeout(self.connect_timeout);
-        match self.endpoint.split_once(':') {
-            Some(("https", _)) => {
-                let unusable = |_| Error::Credentials("the certificates or the key cannot be read");
-                endpoint.tls_config(self.tls.config()).map_err(unusable)
-            }
-            _ if self.tls.is_set() => Err(Error::Credentials("certificates are for an https endpoint")),
-            Some(("unix", _)) => Ok(endpoint),
-            _ if self.token.is_some() && !is_here(endpoint.uri().host().unwrap_or_default()) => {
-                Err(Error::Credentials("a token would go over the network in plain text; use https"))
-            }
-            _ => Ok(endpoint),
+        self.build(route, bearer)
+    }
+
+    fn way(&self) -> Result<(Way, Option<Bearer>), Error> {
+        let bearer = self.token.as_ref().map(Bearer::new).transpose()?;
+        let text = match &self.target {
+            Target::Service(route) => return Ok((Way::Service(route.clone()), bearer)),
+            Target::Endpoint(text) => text,
+        };
+        let endpoint = Endpoint::parse(text)?;
+        if bearer.is_some() && !endpoint.is_tls() && !endpoint.is_here() {
+            let text = "a token would go over the network in plain text; use https";
+            return Err(Error::Credentials(text.to_owned()));
         }
+        Ok((Way::Link(Box::new(Link::new(&endpoint, self.tls.clone(), self.keeping)?)), bearer))
+    }
+
+    fn build(self, route: Route, bearer: Option<Bearer>) -> Result<Client, Error> {
+        let caller = Caller {
+            route,
+            bearer,
+            propagate: self.propagate,
+            observer: self.observer,
+            retries: Retries::new(self.attempts)?,
+            places: self.in_flight.map(|questions| Arc::new(Semaphore::new(questions.max(1)))),
+        };
+        let cache = self.cache.map(|cache| Cached::start(cache, caller.clone()));
+        Ok(Client::new(caller, self.timeout, self.fail_open, cache))
     }
 }
 
-/// Whether a host is this one.
-fn is_here(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// How calls get there.
+enum Way {
+    Service(Route),
+    Link(Box<Link>),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_token_does_not_leave_the_host_in_plain_text() {
-        let ask = |endpoint: &str| Builder::new(endpoint).token("canary").connect_lazy();
-        for good in
-            ["127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "unix:/run/socket", "https://10.0.0.1:1"]
-        {
-            assert!(ask(good).is_ok(), "{good}");
-        }
-        for bad in ["10.0.0.1:1", "http://sidecar:1", "http://[fe80::1]:1"] {
-            assert!(matches!(ask(bad), Err(Error::Credentials(_))), "{bad}");
-        }
-        assert!(matches!(Builder::new("[::1]:1").token("a b").connect_lazy(), Err(Error::Credentials(_))));
-        let shown = format!("{:?} {:?}", Builder::new("127.0.0.1:1").token("canary"), ask("127.0.0.1:1"));
-        assert!(!shown.contains("canary"), "{shown}");
-    }
-
-    #[tokio::test]
-    async fn certificates_are_for_tls_and_must_be_some() {
-        let plain = Builder::new("127.0.0.1:1").tls_ca("x").connect_lazy();
-        assert!(matches!(plain, Err(Error::Credentials(_))));
-        let broken = Builder::new("https://127.0.0.1:1").tls_identity("x", "y").connect_lazy();
-        assert!(matches!(broken, Err(Error::Credentials(_))));
-    }
-
-    #[tokio::test]
-    async fn endpoints_are_checked_before_connecting() {
-        for good in [
-            "http://127.0.0.1:1",
-            "127.0.0.1:1",
-            "localhost:1",
-            "unix:/run/socket",
-            "unix:///run/socket",
-            "https://127.0.0.1:1",
-        ] {
-            assert!(Builder::new(good).connect_lazy().is_ok(), "{good}");
-        }
-        for bad in ["", "nowhere", "https:", "http:", "http://a b:1"] {
-            assert!(matches!(Builder::new(bad).connect_lazy(), Err(Error::Endpoint(_))), "{bad}");
-        }
-    }
-}
+mod tests;

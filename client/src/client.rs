@@ -1,30 +1,28 @@
-//! The calls. Each has a deadline, is sent once, and turns whatever comes back into a value that cannot be misread.
+//! The calls. Each has a deadline and turns whatever comes back into a value that cannot be misread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use portcullis_proto::v1;
-use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
-use portcullis_proto::v1::policy_set_service_client::PolicySetServiceClient;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
-use tonic_health::pb::HealthCheckRequest;
+use prost::Message as _;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::authorizer::Authorizer;
 use crate::builder::Builder;
+use crate::cache::Cached;
+use crate::call::{self, Caller, Method};
 use crate::convert;
-use crate::decision::{Decision, Said};
+use crate::decision::{Decision, Layer, Message, Reason, Said};
 use crate::error::Error;
+use crate::observer::Event;
+use crate::pipeline::Pipeline;
 use crate::request::Request;
-use crate::security::Bearer;
 
-/// Bytes of one answer; the same as the sidecar's own limit.
-const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// Attempts to send one call, each on a connection that is open as far as this side knows.
-const ATTEMPTS_MAX: usize = 3;
+/// Questions of one call; what the sidecar takes.
+const BATCH_MAX: usize = 100;
 
 /// Whether a sidecar takes questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +33,17 @@ pub enum Health {
     NotServing,
 }
 
-/// The way of every call: a token goes with it, where there is one.
-type Route = InterceptedService<Channel, Bearer>;
-
-/// A connection to a sidecar. Cheap to clone; all clones share the connection.
+/// A sidecar. Cheap to clone; all clones share the connection, which is made again when it is gone.
 #[derive(Debug, Clone)]
-pub struct Client {
-    authorization: AuthorizationServiceClient<Route>,
-    policy_set: PolicySetServiceClient<Route>,
-    health: HealthClient<Route>,
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    caller: Caller,
     timeout: Duration,
+    /// In lower case.
+    fail_open: BTreeSet<String>,
+    cache: Option<Cached>,
 }
 
 impl Client {
@@ -57,20 +56,29 @@ impl Client {
     }
 
     /// Settings before connecting.
-    #[must_use]
     pub fn builder(endpoint: impl Into<String>) -> Builder {
         Builder::new(endpoint)
     }
 
-    pub(crate) fn over(channel: Channel, bearer: Bearer, timeout: Duration) -> Self {
-        let channel = InterceptedService::new(channel, bearer);
-        Self {
-            authorization: AuthorizationServiceClient::new(channel.clone())
-                .max_decoding_message_size(RESPONSE_BYTES_MAX),
-            policy_set: PolicySetServiceClient::new(channel.clone()),
-            health: HealthClient::new(channel),
-            timeout,
-        }
+    pub(crate) fn new(
+        caller: Caller,
+        timeout: Duration,
+        fail_open: BTreeSet<String>,
+        cache: Option<Cached>,
+    ) -> Self {
+        Self(Arc::new(Inner { caller, timeout, fail_open, cache }))
+    }
+
+    async fn call<R>(
+        &self,
+        method: Method,
+        message: &impl prost::Message,
+        limit: Duration,
+    ) -> Result<R, Error>
+    where
+        R: prost::Message + Default + 'static,
+    {
+        self.0.caller.unary(method, message.encode_to_vec().into(), limit).await
     }
 
     /// One question in wire messages, for callers that need the trace.
@@ -81,11 +89,25 @@ impl Client {
         &self,
         message: v1::AuthorizeRequest,
     ) -> Result<v1::AuthorizeResponse, Error> {
-        within(self.timeout, || {
-            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
-            async move { service.authorize(request).await }
-        })
-        .await
+        self.call(call::AUTHORIZE, &message, self.0.timeout).await
+    }
+
+    /// A way to ask many questions at once over one stream, at a fraction of the cost of single calls. Answers come in
+    /// order; each question has its own deadline.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::start(self.clone())
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    pub(crate) fn timeout(&self, request: &Request) -> Duration {
+        request.timeout.unwrap_or(self.0.timeout)
     }
 
     /// One question answered from given policies.
@@ -93,11 +115,7 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn simulate(&self, message: v1::SimulateRequest) -> Result<v1::SimulateResponse, Error> {
-        within(self.timeout, || {
-            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
-            async move { service.simulate(request).await }
-        })
-        .await
+        self.call(call::SIMULATE, &message, self.0.timeout).await
     }
 
     /// The condition keys that the policies bearing on a request mention.
@@ -106,11 +124,8 @@ impl Client {
     /// When there is no answer.
     pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
         let message = v1::ListContextKeysRequest { request: Some(request.message) };
-        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } = within(self.timeout, || {
-            let (mut service, request) = (self.authorization.clone(), self.timed(message.clone()));
-            async move { service.list_context_keys(request).await }
-        })
-        .await?;
+        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } =
+            self.call(call::LIST_CONTEXT_KEYS, &message, self.0.timeout).await?;
         Ok(keys)
     }
 
@@ -119,11 +134,7 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
-        within(self.timeout, || {
-            let (mut service, request) = (self.policy_set.clone(), self.timed(v1::GetStatusRequest {}));
-            async move { service.get_status(request).await }
-        })
-        .await
+        self.call(call::GET_STATUS, &v1::GetStatusRequest {}, self.0.timeout).await
     }
 
     /// Waits until `revision` (empty for any) of `min_generation` or later is active, at most for `timeout`.
@@ -137,11 +148,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<v1::WaitForRevisionResponse, Error> {
         let message = v1::WaitForRevisionRequest { revision: revision.into(), min_generation };
-        within(timeout, || {
-            let (mut service, request) = (self.policy_set.clone(), limited(message.clone(), timeout));
-            async move { service.wait_for_revision(request).await }
-        })
-        .await
+        self.call(call::WAIT_FOR_REVISION, &message, timeout).await
     }
 
     /// Whether the sidecar takes questions.
@@ -150,11 +157,7 @@ impl Client {
     /// When there is no answer.
     pub async fn health(&self) -> Result<Health, Error> {
         let message = HealthCheckRequest { service: String::new() };
-        let response = within(self.timeout, || {
-            let (mut service, request) = (self.health.clone(), self.timed(message.clone()));
-            async move { service.check(request).await }
-        })
-        .await?;
+        let response: HealthCheckResponse = self.call(call::HEALTH, &message, self.0.timeout).await?;
         match response.status() {
             ServingStatus::Serving => Ok(Health::Serving),
             ServingStatus::Unknown | ServingStatus::NotServing | ServingStatus::ServiceUnknown => {
@@ -163,46 +166,42 @@ impl Client {
         }
     }
 
-    fn timed<T>(&self, message: T) -> tonic::Request<T> {
-        limited(message, self.timeout)
-    }
-}
-
-/// Questions of one call; what the sidecar takes.
-const BATCH_MAX: usize = 100;
-
-impl Authorizer for Client {
-    async fn decide(&self, request: Request) -> Result<Decision, Error> {
-        let timeout = request.timeout.unwrap_or(self.timeout);
-        let response = within(timeout, || {
-            let mut service = self.authorization.clone();
-            let sent = limited(request.message.clone(), timeout);
-            async move { service.authorize(sent).await }
-        })
-        .await?;
-        Ok(convert::said(response)?.to(request))
+    /// What was said to a question, from the cache or from the sidecar.
+    async fn said(&self, request: &Request) -> Result<Arc<Said>, Error> {
+        let question = Bytes::from(request.message.encode_to_vec());
+        let timeout = self.timeout(request);
+        let Some(cache) = &self.0.cache else { return self.ask(question, timeout).await };
+        let epoch = match cache.get(&question) {
+            Ok(said) => return Ok(said),
+            Err(epoch) => epoch,
+        };
+        let said = self.ask(question.clone(), timeout).await?;
+        cache.put(question, epoch, &said);
+        Ok(said)
     }
 
-    /// Up to 100 are answered from one policy set; more in several calls, one after the other.
-    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
-        let mut decisions = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter();
-        loop {
-            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
-            if batch.is_empty() {
-                return decisions;
+    async fn ask(&self, question: Bytes, timeout: Duration) -> Result<Arc<Said>, Error> {
+        convert::said(self.0.caller.unary(call::AUTHORIZE, question, timeout).await?)
+    }
+
+    /// What becomes of a question: what was said to it, or what is to be done without.
+    pub(crate) fn settle(&self, request: Request, said: Result<Arc<Said>, Error>) -> Result<Decision, Error> {
+        match said {
+            Ok(said) => Ok(said.to(request)),
+            Err(error) if error.is_transient() && self.fails_open(&request) => {
+                let (action, principal) = (request.action(), request.principal());
+                tracing::error!(%action, %principal, %error, "let through without a decision");
+                self.0.caller.observe(Event::FailedOpen { request: &request, error: &error });
+                Ok(undecided(&error).to(request))
             }
-            match self.batch(&batch).await {
-                Ok(said) => decisions.extend(
-                    said.into_iter().zip(batch).map(|(said, request)| said.map(|said| said.to(request))),
-                ),
-                Err(error) => decisions.extend(batch.iter().map(|_| Err(error.clone()))),
-            }
+            Err(error) => Err(error),
         }
     }
-}
 
-impl Client {
+    fn fails_open(&self, request: &Request) -> bool {
+        !self.0.fail_open.is_empty() && self.0.fail_open.contains(&request.action().to_ascii_lowercase())
+    }
+
     /// As many answers as questions, or none.
     async fn batch(&self, requests: &[Request]) -> Result<Vec<Result<Arc<Said>, Error>>, Error> {
         let messages = || requests.iter().map(|request| &request.message);
@@ -212,17 +211,55 @@ impl Client {
             detail: messages().map(|message| message.detail).max().unwrap_or(0),
             ..v1::BatchAuthorizeRequest::default()
         };
-        let timeout = requests.iter().filter_map(|request| request.timeout).min().unwrap_or(self.timeout);
-        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } = within(timeout, || {
-            let (mut service, request) = (self.authorization.clone(), limited(message.clone(), timeout));
-            async move { service.batch_authorize(request).await }
-        })
-        .await?;
+        let timeout = requests.iter().map(|request| self.timeout(request)).min().unwrap_or(self.0.timeout);
+        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } =
+            self.call(call::BATCH_AUTHORIZE, &message, timeout).await?;
         if results.len() != requests.len() {
             return Err(Error::Answer("there are more or fewer answers than questions"));
         }
         Ok(results.into_iter().map(convert::result).collect())
     }
+}
+
+impl Authorizer for Client {
+    async fn decide(&self, request: Request) -> Result<Decision, Error> {
+        let said = self.said(&request).await;
+        self.settle(request, said)
+    }
+
+    /// Up to 100 are answered from one policy set; more in several calls, one after the other. Nothing is taken from the
+    /// cache or kept in it. The strictest timeout and generation of a hundred is that of all.
+    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        let mut decisions = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter();
+        loop {
+            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                return decisions;
+            }
+            let said = match self.batch(&batch).await {
+                Ok(said) => said,
+                Err(error) => vec![Err(error); batch.len()],
+            };
+            decisions.extend(batch.into_iter().zip(said).map(|(request, said)| self.settle(request, said)));
+        }
+    }
+}
+
+/// An allow that nobody decided.
+fn undecided(error: &Error) -> Arc<Said> {
+    Arc::new(Said {
+        allowed: true,
+        reason: Reason::FailOpen,
+        layer: Layer::Unknown,
+        message: Message::Worded(format!("let through without a decision: {error}")),
+        statements: Vec::new(),
+        missing_context_keys: Vec::new(),
+        depends_on_time: true,
+        revision: "".into(),
+        generation: 0,
+        request_id: String::new(),
+    })
 }
 
 fn item(request: v1::AuthorizeRequest) -> v1::BatchAuthorizeItem {
@@ -237,59 +274,4 @@ fn item(request: v1::AuthorizeRequest) -> v1::BatchAuthorizeItem {
         detail: _,
     } = request;
     v1::BatchAuthorizeItem { principal, action, resource, context, resource_account, session }
-}
-
-/// A message that tells the sidecar its deadline.
-fn limited<T>(message: T, timeout: Duration) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(timeout);
-    request
-}
-
-/// One call, and another only when the first has not left: the sidecar asks old connections to leave, and a call may find
-/// its connection closed at that moment.
-async fn within<T, F>(timeout: Duration, call: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    let sent = async {
-        for _ in 1..ATTEMPTS_MAX {
-            match call().await {
-                Err(status) if was_not_sent(&status) => {}
-                other => return other,
-            }
-        }
-        call().await
-    };
-    match tokio::time::timeout(timeout, sent).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) if is_late(&status) => Err(Error::Timeout(timeout)),
-        Ok(Err(status)) => Err(status.into()),
-        Err(_) => Err(Error::Timeout(timeout)),
-    }
-}
-
-/// Whether a request has not been taken up by anybody: it never left this process, or it came to a connection that the
-/// sidecar had just ended in good order.
-fn was_not_sent(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
-            return true;
-        }
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// The transport keeps the same time on both sides and may be the first to say so; it calls that a cancellation.
-fn is_late(status: &Status) -> bool {
-    match status.code() {
-        Code::DeadlineExceeded => true,
-        Code::Cancelled => status.message() == "Timeout expired",
-        _ => false,
-    }
 }

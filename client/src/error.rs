@@ -5,6 +5,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::transport::Failure;
+
 /// One thing wrong with one field of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -16,11 +18,10 @@ pub struct Violation {
 
 /// Why there is no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// What the client is to prove itself with, or to know the sidecar by, cannot be used.
     #[error("{0}")]
-    Credentials(&'static str),
+    Credentials(String),
     /// Not `http://HOST:PORT`, `HOST:PORT`, `https://HOST:PORT` or `unix:PATH`.
     #[error("`{0}` is not an endpoint such as `http://127.0.0.1:8180` or `unix:/run/portcullis/socket`")]
     Endpoint(String),
@@ -78,7 +79,7 @@ impl From<Status> for Error {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
-        let of_transport = |error: &(dyn std::error::Error + 'static)| error.is::<tonic::transport::Error>();
+        let of_transport = |error: &(dyn std::error::Error + 'static)| error.is::<Failure>();
         let broken = std::error::Error::source(&status).is_some_and(of_transport);
         if reason.is_empty() && (broken || status.code() == Code::Unavailable) {
             // The transport's own word, not the sidecar's.

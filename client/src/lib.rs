@@ -15,22 +15,30 @@
 
 mod authorizer;
 mod builder;
+mod cache;
+mod call;
 mod client;
 mod convert;
 mod decision;
 #[cfg(feature = "enforce")]
 pub mod enforce;
 mod error;
+mod observer;
+mod pipeline;
 mod request;
-mod security;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod token;
+mod transport;
 
 pub use authorizer::{AnyAuthorizer, Authorizer, Question};
 pub use builder::Builder;
+pub use cache::Cache;
 pub use client::{Client, Health};
 pub use decision::{Answer, Decision, Denied, Layer, Permit, Reason, Statement};
 pub use error::{Error, Violation};
+pub use observer::{Event, Observer};
+pub use pipeline::Pipeline;
 pub use request::{Request, Session, Value};
 
 /// The wire messages, for callers that need all of an answer (the trace, the diagnostics).

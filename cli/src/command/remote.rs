@@ -64,7 +64,7 @@ pub(super) fn exchange<T>(
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let builder = Client::builder(endpoint).connect_timeout(limit).timeout(limit);
-    let builder = transport::apply(builder, transport)?;
+    let builder = transport::apply(builder, transport);
     let ended = runtime.block_on(async { call(builder.connect().await?).await });
     ended.map_err(|error| failure(endpoint, &error))
 }
