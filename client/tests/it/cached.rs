@@ -42,7 +42,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(SOON, waited).await.unwrap_or_else(|_| panic!("{what}"));
+    tokio::time::timeout(SOON, waited).await.expect(what);
 }
 
 fn caching(endpoint: &str, asked: &Arc<Asked>) -> Client {
