@@ -149,3 +149,23 @@ fn a_configuration_file_that_cannot_be_read_is_a_bad_value() {
     );
     assert_eq!(run(&["serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:1"]).code, 64);
 }
+
+#[test]
+fn the_chart_sets_every_setting_in_one_way() {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/portcullis");
+    let schema = fs::read_to_string(chart.join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let free = schema["properties"]["config"]["properties"].as_object().unwrap();
+    let template = fs::read_to_string(chart.join("templates/_container.tpl")).unwrap();
+
+    let printed = run(&["config"]).out;
+    let settings = printed.lines().filter_map(|line| line.trim_start_matches("# ").split_once(" = "));
+    let settings: BTreeSet<&str> = settings.map(|(name, _)| name).collect();
+    assert!(settings.len() > 50, "{printed}");
+    for name in settings.iter().filter(|name| **name != "policy_directory") {
+        let decided = template.lines().any(|line| line.starts_with(&format!("{name}: ")));
+        assert!(decided != free.contains_key(*name), "{name}: set by the template is {decided}");
+    }
+    let unknown: Vec<_> = free.keys().filter(|name| !settings.contains(name.as_str())).collect();
+    assert_eq!(unknown, [] as [&String; 0], "the schema has settings that the process has not");
+}
