@@ -69,6 +69,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Are there pods of the release's own, and do callers reach them over the network? Empty is no. */}}
 {{- define "portcullis.runs" -}}
+{{- if not .Values.mode -}}
+{{- fail "mode is missing: --reuse-values leaves out what an earlier chart did not have. Use --reset-then-reuse-values" -}}
+{{- end -}}
 {{- if ne .Values.mode "sidecar" }}yes{{ end -}}
 {{- end -}}
 {{- define "portcullis.network" -}}
