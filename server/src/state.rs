@@ -90,6 +90,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
 fn origin_json(origin: &Origin) -> Value {
     match origin {
         Origin::Directory => json!("policy directory"),
+        Origin::Feed => json!("feed"),
         Origin::LastGood { saved_at } => json!(format!("last good of {}", moment(*saved_at))),
     }
 }

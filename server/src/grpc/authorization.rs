@@ -353,7 +353,7 @@ fn user_agent(value: Option<&AsciiMetadataValue>) -> &str {
 }
 
 /// Who sent a request.
-fn peer<T>(request: &Request<T>) -> Peer {
+pub(super) fn peer<T>(request: &Request<T>) -> Peer {
     request.extensions().get::<Peer>().cloned().unwrap_or_default()
 }
 
