@@ -9,14 +9,12 @@ use serde_json::json;
 use crate::case::Case;
 use crate::manifest::Object;
 use crate::rig::Rig;
-use crate::rules::RULES;
+use crate::rules::{GIVEN, RULES};
 
-/// Zero findings.
+/// Zero findings in what a case becomes.
 pub(crate) fn no_findings(rig: &Rig, case: &Case) -> anyhow::Result<()> {
-    let mut objects = case.render(rig)?.to_vec();
     let given: Vec<&str> = case.said("given").flat_map(str::split_whitespace).collect();
-    objects.push(Object::new(json!({"kind": "Given", "names": given})));
-    findings(&objects, &excuses(case)?)
+    findings(case.render(rig)?, &given, &excuses(case)?)
 }
 
 /// The rules that a case does not keep, with the reasons.
@@ -30,10 +28,17 @@ fn excuses(case: &Case) -> anyhow::Result<BTreeMap<&str, &str>> {
     Ok(excuses)
 }
 
-fn findings(objects: &[Object], excuses: &BTreeMap<&str, &str>) -> anyhow::Result<()> {
+/// Zero findings in objects beside others that are there already, given by their names.
+pub(crate) fn findings(
+    objects: &[Object],
+    given: &[&str],
+    excuses: &BTreeMap<&str, &str>,
+) -> anyhow::Result<()> {
+    let given = Object::new(json!({"kind": GIVEN, "names": given}));
+    let objects = [objects, &[given]].concat();
     let mut found = Vec::new();
     for rule in RULES {
-        let mine = (rule.check)(objects);
+        let mine = (rule.check)(&objects);
         match excuses.get(rule.name) {
             Some(why) if mine.is_empty() => {
                 found.push(format!("{}: kept, though the case says {why:?}", rule.name));

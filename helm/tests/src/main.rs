@@ -1,9 +1,15 @@
 //! The checks of the Helm chart, as one list of trials. A check that lacks a program or a right ends as ignored with the
 //! reason; where everything has to be there (`PORTCULLIS_CHECKS=all`, as the full verification sets it) as failed.
 
+mod authority;
 mod case;
+mod cluster;
+mod guard;
 mod judge;
+mod kubelet;
+mod life;
 mod manifest;
+mod pods;
 mod render;
 mod rig;
 mod rules;
@@ -11,24 +17,55 @@ mod schema;
 mod values;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use anyhow::Context as _;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::Case;
+use crate::cluster::Cluster;
+use crate::life::Place;
 use crate::rig::{Lacking, Rig};
 use crate::schema::{Schemas, VERSIONS};
 
 /// What every trial may use.
 struct Stage {
+    // Ends before its folder goes.
+    cluster: OnceLock<Result<Cluster, String>>,
     rig: Rig,
     cases: Vec<Case>,
     schemas: Vec<Schemas>,
 }
 
+impl Stage {
+    /// The API server, started by the first check that needs it.
+    fn cluster(&self) -> anyhow::Result<&Cluster> {
+        // Without the programs it is not that it fails.
+        self.rig.tool("etcd")?;
+        self.rig.tool("kube-apiserver")?;
+        let started =
+            self.cluster.get_or_init(|| Cluster::start(&self.rig).map_err(|error| format!("{error:#}")));
+        started.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// An empty namespace of it.
+    fn place<'a>(&'a self, namespace: &'a str) -> anyhow::Result<Place<'a>> {
+        Place::new(&self.rig, self.cluster()?, namespace)
+    }
+
+    fn case(&self, name: &str) -> anyhow::Result<&Case> {
+        self.cases.iter().find(|case| case.name == name).with_context(|| format!("there is no case {name}"))
+    }
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
-    let stage = Arc::new(Stage { rig: Rig::open()?, cases: Case::all()?, schemas: schemas()? });
+    let stage = Arc::new(Stage {
+        cluster: OnceLock::new(),
+        rig: Rig::open()?,
+        cases: Case::all()?,
+        schemas: schemas()?,
+    });
     let trials = trials(&stage);
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -50,23 +87,54 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "values: every value does something", |stage| {
             values::effective(&stage.rig, &stage.cases)
         }),
+        trial(stage, "upgrade: from the chart before", |stage| life::upgraded(stage.place("before")?)),
+        trial(stage, "upgrade: what replaces pods", |stage| {
+            life::replaced(stage.place("replaced")?, stage.case("deployment")?)
+        }),
+        trial(stage, "pods: a deployment", |stage| {
+            pods::deployment(stage.place("pods-deployment")?, stage.case("deployment")?)
+        }),
+        trial(stage, "pods: a sidecar", |stage| {
+            pods::sidecar(stage.place("pods-sidecar")?, stage.case("example-orders")?)
+        }),
+        trial(stage, "pods: a sidecar without helm", |stage| {
+            pods::plain_sidecar(stage.place("pods-plain")?, stage.case("example-orders-plain")?)
+        }),
+        trial(stage, "pods: mutual TLS", |stage| {
+            pods::mutual_tls(stage.place("pods-tls")?, stage.case("example-mtls-secret")?)
+        }),
+        trial(stage, "pods: a socket of the node", |stage| {
+            let (case, caller) = (stage.case("example-node")?, stage.case("example-node-caller")?);
+            pods::node_socket(stage.place("pods-node")?, case, caller)
+        }),
+        trial(stage, "pods: an audit file", |stage| {
+            pods::audited(stage.place("pods-audit")?, stage.case("deployment-claim")?)
+        }),
+        trial(stage, "pods: an injected sidecar", |stage| {
+            pods::injected(stage.place("pods-injected")?, &stage.schemas)
+        }),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
     ];
     type Check = fn(&Stage, &Case) -> anyhow::Result<()>;
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 7] = [
         ("lint", |stage, case| render::lint(&stage.rig, case)),
         ("snapshot", |stage, case| render::snapshot(&stage.rig, case)),
         ("notes", |stage, case| render::notes(&stage.rig, case)),
+        ("helm 3", |stage, case| render::old_helm(&stage.rig, case)),
         ("rules", |stage, case| judge::no_findings(&stage.rig, case)),
         ("schemas", |stage, case| {
             let objects = case.render(&stage.rig)?;
             stage.schemas.iter().try_for_each(|schemas| schemas.valid(objects))
         }),
+        ("install", |stage, case| {
+            let place = stage.place(&case.name)?;
+            if case.is_plain() { life::applied(place, case) } else { life::installed(place, case) }
+        }),
     ];
     for (what, check) in checks {
         for (index, case) in stage.cases.iter().enumerate() {
             // A plain manifest is no chart to lint, and notes are the chart's own.
-            if case.is_plain() && what == "lint" || !case.is_own() && what == "notes" {
+            if case.is_plain() && matches!(what, "lint" | "helm 3") || !case.is_own() && what == "notes" {
                 continue;
             }
             trials.push(trial(stage, &format!("{what}: {}", case.name), move |stage| {

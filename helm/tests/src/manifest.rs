@@ -164,9 +164,9 @@ pub(crate) fn merged(under: &Value, over: &Value) -> Value {
     }
 }
 
-/// Reads one YAML document.
+/// Reads one YAML document, numbers that begin with 0 as octal, as Kubernetes does.
 pub(crate) fn yaml(text: &str) -> anyhow::Result<Value> {
-    let options = serde_saphyr::options! { budget: None };
+    let options = serde_saphyr::options! { budget: None, legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options).context("this is not YAML")
 }
 

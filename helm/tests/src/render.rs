@@ -6,8 +6,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value};
 
 use crate::case::{Case, NAMESPACE};
-use crate::manifest::Look as _;
-use crate::rig::Rig;
+use crate::manifest::{self, Look as _, Object};
+use crate::rig::{self, Rig};
 
 /// `helm lint --strict` with the values of a case.
 pub(crate) fn lint(rig: &Rig, case: &Case) -> anyhow::Result<()> {
@@ -32,6 +32,17 @@ pub(crate) fn snapshot(rig: &Rig, case: &Case) -> anyhow::Result<()> {
     settings.set_omit_expression(true);
     settings.set_description(case.said("covers").collect::<Vec<_>>().join("; "));
     settings.bind(|| insta::assert_snapshot!(case.name.as_str(), text));
+    Ok(())
+}
+
+/// Helm 3, which many still have, makes the same of a case.
+pub(crate) fn old_helm(rig: &Rig, case: &Case) -> anyhow::Result<()> {
+    let arguments = case.arguments(rig, NAMESPACE)?.into_iter().chain(case.api_versions());
+    // Built from its module it takes a very old Kubernetes for granted.
+    let output = rig.command("helm3")?.args(["template", "--kube-version=1.37"]).args(arguments).output()?;
+    let objects = manifest::objects(&rig::text(output, "helm 3 template")?)?;
+    let values = |objects: &[Object]| objects.iter().map(|object| object.value.clone()).collect::<Vec<_>>();
+    ensure!(values(&objects) == values(case.render(rig)?), "helm 3 renders something else");
     Ok(())
 }
 

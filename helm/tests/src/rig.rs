@@ -62,16 +62,30 @@ impl Rig {
         Ok(found.or_else(|| (name == "helm").then(|| on_path(name)).flatten()).ok_or_else(lacking)?)
     }
 
-    /// Runs helm, which sees no setting, cache or repository of who runs the checks.
+    /// The program under test: `PORTCULLIS_PROGRAM`, or that of this build.
+    pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
+        let built = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("../portcullis"));
+        let program = variable("PORTCULLIS_PROGRAM").map_or_else(built, Ok)?;
+        let lacking =
+            |_| Lacking(format!("{} is not there; cargo build -p portcullis makes it", program.display()));
+        Ok(program.canonicalize().map_err(lacking)?)
+    }
+
+    /// A command of the cache, which sees no setting, cache or repository of who runs the checks.
+    pub(crate) fn command(&self, tool: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(self.tool(tool)?);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("HOME", self.scratch());
+        Ok(command)
+    }
+
+    /// Runs helm.
     pub(crate) fn helm(
         &self,
         verb: &str,
         arguments: impl IntoIterator<Item = String>,
     ) -> anyhow::Result<Output> {
-        let mut command = Command::new(self.tool("helm")?);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("HOME", self.scratch()).arg(verb).args(arguments);
-        command.output().context("cannot run helm")
+        self.command("helm")?.arg(verb).args(arguments).output().context("cannot run helm")
     }
 
     /// What helm printed; an error when it failed.

@@ -8,6 +8,9 @@ mod links;
 mod pod;
 mod service;
 
+pub(crate) use container::amount;
+pub(crate) use links::GIVEN;
+
 use crate::manifest::{Life, Object, Pod};
 use serde_json::Value;
 

@@ -37,8 +37,6 @@ pub enum Happening {
     TokensChanged,
     /// New bearer tokens were refused, and the old ones are still taken.
     TokensRejected,
-    /// The policy set was handed out to a caller that decides in its own process.
-    PoliciesHandedOut,
     /// A record that an earlier process had begun was found unfinished at the end of the file.
     Recovered,
 }
@@ -58,7 +56,6 @@ impl Happening {
             Self::CertificateRejected => "RejectCertificate",
             Self::TokensChanged => "ChangeTokens",
             Self::TokensRejected => "RejectTokens",
-            Self::PoliciesHandedOut => "HandOutPolicies",
             Self::Recovered => "RecoverAudit",
         }
     }

@@ -96,7 +96,7 @@ pub(super) fn resources(objects: &[Object]) -> Vec<String> {
 }
 
 /// A quantity of Kubernetes, as a number of its unit. None when it is not one.
-fn amount(quantity: &Value) -> Option<f64> {
+pub(crate) fn amount(quantity: &Value) -> Option<f64> {
     const SUFFIXES: [(&str, f64); 10] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),

@@ -8,19 +8,16 @@ use std::borrow::Cow;
 
 use prost_types::Timestamp;
 
-use crate::message::{BatchMessage, Message, SessionMessage, Value};
+use super::message::{BatchMessage, Message, SessionMessage, Value};
 
 /// Not read here; it may still be a good message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unread;
+pub(crate) struct Unread;
 
 type Read<T> = Result<T, Unread>;
 
 /// Reads an AuthorizeRequest.
-///
-/// # Errors
-/// When it is not read here.
-pub fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
+pub(crate) fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
     let mut message = Message::default();
     message.merge(bytes)?;
     settle(&mut message.context);
@@ -28,10 +25,7 @@ pub fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
 }
 
 /// Reads an AuthorizeStreamRequest: its correlation id, and its question when it has one.
-///
-/// # Errors
-/// When it is not read here.
-pub fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
+pub(crate) fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
     let (mut correlation_id, mut request) = ("", None);
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.field()? {
@@ -48,10 +42,7 @@ pub fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
 }
 
 /// Reads a BatchAuthorizeRequest of at most `items_max` items.
-///
-/// # Errors
-/// When it is not read here.
-pub fn batch(bytes: &[u8], items_max: usize) -> Read<BatchMessage<'_>> {
+pub(crate) fn batch(bytes: &[u8], items_max: usize) -> Read<BatchMessage<'_>> {
     let mut message = BatchMessage::default();
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.field()? {
