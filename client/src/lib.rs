@@ -1,17 +1,7 @@
-//! Ask for authorization decisions.
+#![doc = include_str!("../README.md")]
 //!
-//! ```no_run
-//! # async fn guarded() -> Result<(), Box<dyn std::error::Error>> {
-//! use portcullis_client::{Authorizer, Client};
-//!
-//! let alice = "arn:aws:iam::123456789012:user/alice";
-//! let order = "arn:acme:orders:eu-1:123456789012:order/42";
-//!
-//! let client = Client::connect("unix:/run/portcullis/portcullis.sock").await?;
-//! let decision = client.authorize(alice, "orders:GetOrder", order).context("aws:MultiFactorAuthPresent", true).await?;
-//! let permit = decision.require()?;
-//! # Ok(()) }
-//! ```
+//! Invariant (ONLY-ALLOW-ALLOWS): [`Decision::Allow`] comes of a whole, understood allow, and of nothing else but what
+//! [`Builder::fail_open`] lists.
 
 mod authorizer;
 mod builder;

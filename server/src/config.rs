@@ -138,6 +138,12 @@ pub struct Config {
     /// Age, give or take a tenth, at which a connection is asked to leave, so that its peer proves itself again; 0 is
     /// never. Default 3,600,000.
     pub connection_age_max_ms: u64,
+    /// Hands out the policy set to callers that decide in their own process: to those whose token is for
+    /// `WatchPolicySet`, and where calls need no token, to those that come over the Unix socket or show a client
+    /// certificate. Default false.
+    pub share_policies: bool,
+    /// Callers that are handed the policy set at the same time. Default 64.
+    pub share_streams_max: usize,
     /// Whether gRPC reflection is served, v1 and v1alpha: `on`, `off`, or `local` for as long as `listen` is a loopback
     /// address or none. Default `local`.
     pub reflection: Reflection,
@@ -267,6 +273,8 @@ impl Default for Config {
             uds_allowed_gids: String::new(),
             credentials_poll_ms: 5_000,
             connection_age_max_ms: 3_600_000,
+            share_policies: false,
+            share_streams_max: 64,
             reflection: Reflection::Local,
             http_connections_max: 64,
             http_request_ms: 5_000,

@@ -1,9 +1,8 @@
 //! Private parsers under names that the fuzz targets can reach; not part of the library.
 
 use portcullis_proto::v1;
+use portcullis_question::{BatchMessage, Message, bytes};
 use prost::Message as _;
-
-use crate::grpc::{BatchMessage, Message, bytes};
 
 /// Reads a file of tokens and counts them.
 ///

@@ -1,10 +1,9 @@
 //! The gRPC services and what stands around them.
 //!
-//! `authorization` and `policy_set` answer; `decode`, `encode` and `status` are the only places that know wire types;
+//! `authorization` and `policy_set` answer; `encode`, `status` and the crate that decodes are the only ones that know wire types;
 //! `guard` bounds every request; `health` says whether to send any.
 
 mod authorization;
-mod decode;
 mod encode;
 mod guard;
 mod health;
@@ -12,7 +11,6 @@ mod hot;
 mod policy_set;
 mod record;
 mod request_id;
-mod session_policy;
 mod simulation;
 mod status;
 
@@ -31,10 +29,8 @@ use crate::credentials::Credentials;
 use crate::tally::Tally;
 use crate::telemetry::Telemetry;
 pub(crate) use authorization::{Asker, Authorization, Call, Moment, Recorded, Wait, written};
-#[cfg(feature = "fuzzing")]
-pub(crate) use decode::{BatchMessage, Message, bytes};
+pub(crate) use encode::Stamp;
 pub(crate) use encode::bytes::{PREFIX_BYTES, framed};
-pub(crate) use encode::{Stamp, instant};
 pub(crate) use guard::{Guard, Room, Underway, grpc_timeout};
 pub(crate) use health::Health;
 use policy_set::PolicySets;

@@ -6,11 +6,12 @@
 use std::sync::atomic::Ordering;
 
 use portcullis_engine::{Counts, Diagnostic};
+use portcullis_question::moment;
 use portcullis_store::{Keeping, Origin, Rejection, Reloads, Status};
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
-use crate::grpc::{Shared, instant};
+use crate::grpc::Shared;
 use crate::readiness::Readiness;
 use crate::tally::Tally;
 
@@ -57,7 +58,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
         "degraded": is_degraded(status, &shared.tally, &shared.audit),
         "generation": generation,
         "revision": revision.map(|revision| revision.to_string()),
-        "loaded_at": loaded_at.map(|at| instant(at).to_string()),
+        "loaded_at": loaded_at.map(|at| moment(at).to_string()),
         "origin": origin_json(origin),
         "stale_seconds": status.stale().as_secs(),
         "counts": counts.map(counts_json),
@@ -89,7 +90,8 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
 fn origin_json(origin: &Origin) -> Value {
     match origin {
         Origin::Directory => json!("policy directory"),
-        Origin::LastGood { saved_at } => json!(format!("last good of {}", instant(*saved_at))),
+        Origin::Feed => json!("feed"),
+        Origin::LastGood { saved_at } => json!(format!("last good of {}", moment(*saved_at))),
     }
 }
 
@@ -119,7 +121,7 @@ fn counts_json(counts: Counts) -> Value {
 fn rejection_json(rejection: &Rejection, shown: usize) -> Value {
     let Rejection { at, revision, diagnostics } = rejection;
     json!({
-        "rejected_at": instant(*at).to_string(),
+        "rejected_at": moment(*at).to_string(),
         "revision": revision.to_string(),
         "diagnostics_total": diagnostics.len(),
         "diagnostics": diagnostics.iter().take(shown).map(diagnostic_json).collect::<Vec<_>>(),

@@ -32,7 +32,7 @@ pub(crate) const LAYERS: [Layer; 8] = [
     Layer::Trust,
 ];
 /// The calls that are told apart; all others are one.
-pub(crate) const METHODS: [&str; 10] = [
+pub(crate) const METHODS: [&str; 11] = [
     "Authorize",
     "BatchAuthorize",
     "AuthorizeStream",
@@ -41,6 +41,7 @@ pub(crate) const METHODS: [&str; 10] = [
     "GetStatus",
     "WatchRevisions",
     "WaitForRevision",
+    "WatchPolicySet",
     "Health",
     "other",
 ];
@@ -65,7 +66,7 @@ pub(crate) const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 /// Why a question had no answer, as the wire says it; the last stands for all others.
-pub(crate) const REFUSALS: [&str; 13] = [
+pub(crate) const REFUSALS: [&str; 14] = [
     "MALFORMED_REQUEST",
     "POLICIES_REJECTED",
     "NO_POLICY_SET",
@@ -77,6 +78,7 @@ pub(crate) const REFUSALS: [&str; 13] = [
     "NOT_RECORDED",
     "UNAUTHENTICATED",
     "METHOD_NOT_PERMITTED",
+    "POLICY_SET_NOT_SHARED",
     "INTERNAL",
     "OTHER",
 ];

@@ -25,7 +25,7 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 const REFLECTION: &str = "/grpc.reflection.";
 
 /// The calls that a token may be for, with their paths; reflection is one more, with several.
-const METHODS: [(&str, &str); 8] = [
+const METHODS: [(&str, &str); 9] = [
     ("Authorize", "/portcullis.v1.AuthorizationService/Authorize"),
     ("BatchAuthorize", "/portcullis.v1.AuthorizationService/BatchAuthorize"),
     ("AuthorizeStream", "/portcullis.v1.AuthorizationService/AuthorizeStream"),
@@ -34,6 +34,7 @@ const METHODS: [(&str, &str); 8] = [
     ("GetStatus", "/portcullis.v1.PolicySetService/GetStatus"),
     ("WatchRevisions", "/portcullis.v1.PolicySetService/WatchRevisions"),
     ("WaitForRevision", "/portcullis.v1.PolicySetService/WaitForRevision"),
+    ("WatchPolicySet", "/portcullis.v1.PolicySetService/WatchPolicySet"),
 ];
 const REFLECTION_NAME: &str = "Reflection";
 /// Where its bit is.

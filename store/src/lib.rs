@@ -5,6 +5,7 @@
 //! This crate opens no sockets and knows no wire format; it is the only user of `notify` and of `arc-swap`.
 
 mod build;
+mod feed;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -20,8 +21,9 @@ mod supervise;
 mod watch;
 
 pub use build::{DirectoryLoad, load_directory};
+pub use feed::{Delivery, Feed, FeedError};
 pub use last_good::StateOptions;
 pub use layout::Limits;
-pub use snapshot::{InvalidRevision, Revision, Snapshot};
+pub use snapshot::{Damaged, InvalidRevision, Revision, Snapshot};
 pub use status::{Keeping, Origin, Rejection, Reloads, Status};
 pub use store::{Store, StoreOptions};

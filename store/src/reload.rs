@@ -167,9 +167,15 @@ impl Reload {
     fn publish(&mut self, policy_set: PolicySet, revision: Revision, sources: Vec<Packed>, origin: Origin) {
         let generation = self.active.as_ref().map_or(0, |active| active.generation) + 1;
         let counts = policy_set.counts();
-        let loaded_at = SystemTime::now();
-        let snapshot = Arc::new(Snapshot { policy_set, revision, generation, loaded_at, sources });
-        self.shared.published.publish(generation, Arc::clone(&snapshot));
+        let snapshot = Arc::new(Snapshot {
+            policy_set,
+            revision,
+            generation,
+            loaded_at: SystemTime::now(),
+            load_mode: self.options.load_mode,
+            revision_text: revision.to_string().into(),
+            sources,
+        });
         tracing::info!(
             generation,
             %revision,
@@ -181,22 +187,9 @@ impl Reload {
             statements = counts.statements,
             "policy set published"
         );
-        self.active = Some(snapshot);
+        self.active = Some(Arc::clone(&snapshot));
         self.refused = None;
-        self.shared.status.send_modify(|status| {
-            status.generation = generation;
-            status.revision = Some(revision);
-            status.loaded_at = Some(loaded_at);
-            status.counts = Some(counts);
-            status.rejection = None;
-            status.origin = origin;
-            status.stale_since = stale_since(origin);
-            match origin {
-                Origin::Directory => status.reloads.published += 1,
-                Origin::LastGood { .. } => status.reloads.restored += 1,
-            }
-        });
-        self.shared.generation.send_replace(generation);
+        self.shared.publish(generation, snapshot, origin);
     }
 
     /// The remarks on a policy set that was published all the same.
@@ -249,14 +242,6 @@ impl Reload {
             Diagnostic::of_file(Code::UnreadableFile, Severity::Error, ".", message)
         })
     }
-}
-
-/// A policy set that an earlier process saved has been stale since then, as far back as the monotonic clock goes.
-fn stale_since(origin: Origin) -> Option<std::time::Instant> {
-    let Origin::LastGood { saved_at } = origin else { return None };
-    let now = std::time::Instant::now();
-    let age = saved_at.elapsed().unwrap_or_default();
-    Some(now.checked_sub(age).unwrap_or(now))
 }
 
 fn build_reading(reading: Reading, active: Option<&Snapshot>, options: &StoreOptions) -> Built {

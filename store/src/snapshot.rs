@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_engine::{Code, Diagnostic, LoadMode, Loaded, PolicySet, Severity};
@@ -71,6 +72,11 @@ impl Packed {
         Self { name, bytes }
     }
 
+    /// Bytes before compression.
+    fn unpacked_bytes(&self) -> u64 {
+        lz4_flex::block::uncompressed_size(&self.bytes).map_or(0, |(bytes, _)| bytes as u64)
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -95,8 +101,17 @@ pub struct Snapshot {
     pub generation: u64,
     /// When it was published.
     pub loaded_at: SystemTime,
+    /// How strictly it was loaded.
+    pub load_mode: LoadMode,
+    /// The revision as text, for those who tell it with every answer.
+    pub revision_text: Arc<str>,
     pub(crate) sources: Vec<Packed>,
 }
+
+/// A text kept in memory that does not read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the text of `{0}` kept in memory cannot be read back")]
+pub struct Damaged(String);
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +129,22 @@ impl Snapshot {
     #[must_use]
     pub fn files(&self) -> usize {
         self.sources.len()
+    }
+
+    /// Bytes of all these files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sources.iter().map(Packed::unpacked_bytes).sum()
+    }
+
+    /// One of the files that it was made from, in the order of their names, and what it holds; `None` after the last.
+    ///
+    /// # Errors
+    /// When the text kept in memory does not read back.
+    pub fn file(&self, index: usize) -> Option<Result<(String, Vec<u8>), Damaged>> {
+        let packed = self.sources.get(index)?;
+        let unpacked = packed.unpack().map_err(|_| Damaged(packed.name.clone()));
+        Some(unpacked.map(|Source { name, bytes }| (name, bytes)))
     }
 
     /// The policy set that the loaded files and one more directory file would make; with `replace`, that one file alone.

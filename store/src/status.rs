@@ -1,9 +1,9 @@
 //! What the store is doing, for health, metrics and people.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_engine::Counts;
-use portcullis_engine::Diagnostic;
+use portcullis_engine::{Counts, Diagnostic, Severity};
 
 use crate::snapshot::Revision;
 
@@ -18,12 +18,30 @@ pub struct Rejection {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// One sentence with the first error.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the policies do not load")?;
+        let errors = || self.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let Some(found) = errors().next() else { return Ok(()) };
+        let Diagnostic { code, file, position, .. } = found;
+        let message = found.message_with_places();
+        write!(f, ": {file}:{}:{}: {message} [{}]", position.line, position.column, code.as_str())?;
+        match errors().count() {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more)", count - 1),
+        }
+    }
+}
+
 /// Where the served policy set comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Origin {
     /// From the policy directory, in this process.
     #[default]
     Directory,
+    /// From whoever holds the feed.
+    Feed,
     /// From the state directory, because the policy directory did not load at the start.
     LastGood {
         /// When the policy directory was last known to hold it.
@@ -46,9 +64,9 @@ pub enum Keeping {
 /// What the reload task has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reloads {
-    /// Policy sets published from the directory.
+    /// Policy sets published from the directory or the feed.
     pub published: u64,
-    /// States of the directory that were refused.
+    /// States of the directory, or policy sets of the feed, that were refused.
     pub rejected: u64,
     /// Policy sets published from the state directory: 0 or 1.
     pub restored: u64,
@@ -100,7 +118,7 @@ impl Status {
     pub fn is_degraded(&self) -> bool {
         let Self { rejection, origin, reloads, keeping, .. } = self;
         rejection.is_some()
-            || *origin != Origin::Directory
+            || matches!(origin, Origin::LastGood { .. })
             || reloads.interrupted
             || *keeping == Keeping::Failing
     }

@@ -4,18 +4,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_engine::LoadMode;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use crate::feed::Feed;
 use crate::last_good::StateOptions;
 use crate::layout::Limits;
 use crate::published::Published;
 use crate::read::Rules;
 use crate::snapshot::Snapshot;
-use crate::status::Status;
+use crate::status::{Origin, Status};
 use crate::supervise::supervise;
 
 /// How often the directory is read when no event says that it changed.
@@ -64,11 +65,11 @@ impl StoreOptions {
     }
 }
 
-/// A policy directory that is kept loaded. Cheap to clone; all clones are one store.
+/// A policy directory that is kept loaded, or the end of a feed. Cheap to clone; all clones are one store.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    _task: Arc<Task>,
+    _task: Option<Arc<Task>>,
 }
 
 /// What the reload task writes and everyone else reads.
@@ -89,6 +90,33 @@ impl Shared {
             wake: Arc::new(Notify::new()),
         }
     }
+
+    /// Makes a snapshot the current one. Stamps must grow.
+    pub(crate) fn publish(&self, stamp: u64, snapshot: Arc<Snapshot>, origin: Origin) {
+        self.published.publish(stamp, Arc::clone(&snapshot));
+        self.status.send_modify(|status| {
+            status.generation = snapshot.generation;
+            status.revision = Some(snapshot.revision);
+            status.loaded_at = Some(snapshot.loaded_at);
+            status.counts = Some(snapshot.policy_set.counts());
+            status.rejection = None;
+            status.origin = origin;
+            status.stale_since = stale_since(origin);
+            match origin {
+                Origin::Directory | Origin::Feed => status.reloads.published += 1,
+                Origin::LastGood { .. } => status.reloads.restored += 1,
+            }
+        });
+        self.generation.send_replace(snapshot.generation);
+    }
+}
+
+/// A policy set that an earlier process saved has been stale since then, as far back as the monotonic clock goes.
+fn stale_since(origin: Origin) -> Option<Instant> {
+    let Origin::LastGood { saved_at } = origin else { return None };
+    let now = Instant::now();
+    let age = saved_at.elapsed().unwrap_or_default();
+    Some(now.checked_sub(age).unwrap_or(now))
 }
 
 /// Ends the reload task with the last handle.
@@ -110,7 +138,14 @@ impl Store {
     pub fn open(options: StoreOptions) -> Self {
         let shared = Arc::new(Shared::new());
         let task = tokio::spawn(supervise(options, Arc::clone(&shared)));
-        Self { shared, _task: Arc::new(Task(task.abort_handle())) }
+        Self { shared, _task: Some(Arc::new(Task(task.abort_handle()))) }
+    }
+
+    /// A store without a directory, and the feed that policy sets are put into.
+    #[must_use]
+    pub fn fed() -> (Self, Feed) {
+        let shared = Arc::new(Shared::new());
+        (Self { shared: Arc::clone(&shared), _task: None }, Feed::new(shared))
     }
 
     /// The current snapshot; `None` until the first complete load.

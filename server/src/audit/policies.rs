@@ -58,6 +58,7 @@ fn published(status: &Status) -> ServiceEvent {
             "origin",
             match status.origin {
                 Origin::Directory => "directory",
+                Origin::Feed => "feed",
                 Origin::LastGood { .. } => "last good",
             },
         )

@@ -37,6 +37,8 @@ pub enum Happening {
     TokensChanged,
     /// New bearer tokens were refused, and the old ones are still taken.
     TokensRejected,
+    /// The policy set was handed out to a caller that decides in its own process.
+    PoliciesHandedOut,
     /// A record that an earlier process had begun was found unfinished at the end of the file.
     Recovered,
 }
@@ -56,6 +58,7 @@ impl Happening {
             Self::CertificateRejected => "RejectCertificate",
             Self::TokensChanged => "ChangeTokens",
             Self::TokensRejected => "RejectTokens",
+            Self::PoliciesHandedOut => "HandOutPolicies",
             Self::Recovered => "RecoverAudit",
         }
     }

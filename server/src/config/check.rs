@@ -54,6 +54,7 @@ impl Config {
         at_least_one("streams_per_connection_max", self.streams_per_connection_max.into());
         at_least_one("local_error_resets_max", self.local_error_resets_max as u64);
         at_least_one("pending_accept_resets_max", self.pending_accept_resets_max as u64);
+        at_least_one("share_streams_max", self.share_streams_max as u64);
         at_least_one("keepalive_interval_ms", self.keepalive_interval_ms);
         at_least_one("keepalive_timeout_ms", self.keepalive_timeout_ms);
         at_least_one("message_bytes_max", self.message_bytes_max as u64);
@@ -92,6 +93,7 @@ impl Config {
         }
         between("connections_max", self.connections_max as u64, 0, permits as u64);
         between("requests_in_flight_max", self.requests_in_flight_max as u64, 0, permits as u64);
+        between("share_streams_max", self.share_streams_max as u64, 0, permits as u64);
         between("worker_threads", self.worker_threads as u64, 0, WORKER_THREADS_MAX as u64);
         between(
             "audit_queue_bytes_max",
@@ -155,6 +157,11 @@ impl Config {
             if is_set(name) && !is_set(needed) {
                 wrong.between(&[name, needed], format!("`{name}` is set, but `{needed}` is not"));
             }
+        }
+        if self.share_policies && !["uds", "tls_client_ca", "token_file"].into_iter().any(is_set) {
+            let message =
+                "`share_policies` is set, but no caller can show who it is: set `uds`, `tls_client_ca` or `token_file`";
+            wrong.between(&["share_policies", "uds", "tls_client_ca", "token_file"], message);
         }
         let lists =
             [("uds_allowed_uids", &self.uds_allowed_uids), ("uds_allowed_gids", &self.uds_allowed_gids)];

@@ -13,16 +13,17 @@ use std::time::SystemTime;
 use portcullis_engine::{Decision, Explanation, Instant, OwnedKeys, Request as Asked};
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_server::AuthorizationService;
+use portcullis_question::{
+    self as question, BatchMessage, Detail, Message, Refused, SessionPolicyCache, Wishes, moment,
+};
 use portcullis_store::Snapshot;
 use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::decode::{self, BatchMessage, Detail, Message, Wishes};
 use super::encode::{self, Stamp};
 use super::request_id::RequestId;
-use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 use super::{Shared, record, simulation};
 use crate::accept::Peer;
@@ -126,7 +127,7 @@ impl Authorization {
             _ => Arc::clone(last.insert(Arc::new(stamp(&snapshot)))),
         };
         let time = SystemTime::now();
-        Some(Moment { stamp, snapshot, time, now: encode::instant(time) })
+        Some(Moment { stamp, snapshot, time, now: moment(time) })
     }
 
     /// Steps three and four: decide and record. What is left is to encode, and to wait when recording asks for it.
@@ -193,8 +194,8 @@ impl Authorization {
         asker: Asker<'_>,
     ) -> Result<(v1::AuthorizeResponse, Recorded), Refusal> {
         let message = Message::from(message);
-        let (question, wishes) = decode::authorize(&message, &self.policies)?;
-        let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
+        let (question, wishes) = question::authorize(&message, &self.policies)?;
+        let request = question.check(moment(SystemTime::now()), OwnedKeys::Refuse)?;
         let moment = self.load(wishes)?;
         let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
         Ok((encode::answer(&answered), recorded))
@@ -218,11 +219,11 @@ impl Authorization {
         asker: Asker<'_>,
     ) -> Result<(v1::BatchAuthorizeResponse, Vec<Recorded>), Refusal> {
         let message = BatchMessage::from(message);
-        let wishes = decode::batch(&message, self.shared.config.batch_items_max)?;
+        let wishes = question::batch(&message, self.shared.config.batch_items_max)?;
         let moment = self.load(wishes)?;
         let mut waits = Vec::new();
         let mut answer = |item| {
-            let question = decode::item(&message, item, &self.policies)?;
+            let question = question::item(&message, item, &self.policies)?;
             let request = question.check(moment.now, OwnedKeys::Refuse)?;
             let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
             waits.extend(recorded.map(Some));
@@ -239,8 +240,8 @@ impl Authorization {
     ) -> Result<v1::ListContextKeysResponse, Refusal> {
         let v1::ListContextKeysRequest { request } = message;
         let message = Message::from(asked(request.as_ref())?);
-        let (question, wishes) = decode::authorize(&message, &self.policies)?;
-        let request = question.check(encode::instant(SystemTime::now()), OwnedKeys::Refuse)?;
+        let (question, wishes) = question::authorize(&message, &self.policies)?;
+        let request = question.check(moment(SystemTime::now()), OwnedKeys::Refuse)?;
         let moment = self.load(wishes)?;
         let Stamp { revision, generation } = (*moment.stamp).clone();
         let keys = moment.snapshot.policy_set.context_keys(&request);
@@ -262,7 +263,7 @@ impl Authorization {
 
     /// Step two: the active snapshot, when it is new enough.
     fn load(&self, wishes: Wishes) -> Result<Moment, Refusal> {
-        let moment = self.moment().ok_or(Refusal::NotReady)?;
+        let moment = self.moment().ok_or(Refused::NotReady)?;
         moment.check(wishes)?;
         Ok(moment)
     }
@@ -312,11 +313,7 @@ pub(crate) struct Asker<'a> {
 impl Moment {
     /// Refuses to answer from a generation older than the one asked for.
     pub(super) fn check(&self, wishes: Wishes) -> Result<(), Refusal> {
-        let active = self.stamp.generation;
-        if active < wishes.min_generation {
-            return Err(Refusal::Generation { asked: wishes.min_generation, active });
-        }
-        Ok(())
+        Ok(wishes.met_by(self.stamp.generation)?)
     }
 
     /// Which policy set answers.
@@ -356,7 +353,7 @@ fn user_agent(value: Option<&AsciiMetadataValue>) -> &str {
 }
 
 /// Who sent a request.
-fn peer<T>(request: &Request<T>) -> Peer {
+pub(super) fn peer<T>(request: &Request<T>) -> Peer {
     request.extensions().get::<Peer>().cloned().unwrap_or_default()
 }
 

@@ -5,16 +5,16 @@
 
 pub(crate) mod bytes;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use portcullis_engine as engine;
 use portcullis_engine::{
     Decision, Explanation, Layer, LayerTrace, Reason, Request, StatementRef, StatementTrace,
 };
 use portcullis_proto::v1;
+use portcullis_question::{Detail, since_epoch};
 
 use super::authorization::{Answered, Verdict};
-use super::decode::Detail;
 use super::request_id::RequestId;
 
 /// Which policy set answered.
@@ -96,28 +96,8 @@ pub(crate) fn diagnostic(diagnostic: &engine::Diagnostic) -> v1::Diagnostic {
 
 /// A wall-clock time.
 pub(crate) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    let (seconds, nanos) = split(time);
+    let (seconds, nanos) = since_epoch(time);
     prost_types::Timestamp { seconds, nanos: nanos as i32 }
-}
-
-/// A wall-clock time as the engine has it.
-pub(crate) fn instant(time: SystemTime) -> engine::Instant {
-    let (seconds, nanos) = split(time);
-    engine::Instant::new(seconds, nanos)
-}
-
-fn split(time: SystemTime) -> (i64, u32) {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
-        Err(error) => {
-            let before = error.duration();
-            let seconds = i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds);
-            match before.subsec_nanos() {
-                0 => (seconds, 0),
-                nanos => (seconds.saturating_sub(1), 1_000_000_000 - nanos),
-            }
-        }
-    }
 }
 
 fn decision(effect: engine::Effect) -> v1::Decision {
@@ -197,19 +177,5 @@ fn statement_trace(trace: &StatementTrace<'_>) -> v1::StatementTrace {
         }
         .into(),
         detail: detail.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn times_before_the_epoch_keep_positive_nanoseconds() {
-        assert_eq!(split(UNIX_EPOCH - Duration::from_millis(1)), (-1, 999_000_000));
-        assert_eq!(split(UNIX_EPOCH - Duration::from_secs(2)), (-2, 0));
-        assert_eq!(split(UNIX_EPOCH + Duration::from_millis(1500)), (1, 500_000_000));
     }
 }

@@ -5,9 +5,9 @@
 //! the one that `authorization` gives.
 
 use portcullis_engine::OwnedKeys;
+use portcullis_question::{self as question, BatchMessage, Detail, Message, Wishes, bytes};
 
 use super::authorization::{Answered, Asker, Authorization, Moment, Recorded, Wait, asked, written};
-use super::decode::{self, BatchMessage, Detail, Message, Wishes, bytes};
 use super::encode::bytes as write;
 use super::status::Refusal;
 
@@ -60,7 +60,7 @@ impl Authorization {
     ) -> Option<Recorded> {
         let items_max = self.shared.config.batch_items_max;
         let batch = bytes::batch(message, items_max).ok()?;
-        let wishes = decode::batch(&batch, items_max).ok()?;
+        let wishes = question::batch(&batch, items_max).ok()?;
         moment.check(wishes).ok()?;
         if wishes.detail == Detail::Trace {
             return None;
@@ -84,12 +84,13 @@ impl Authorization {
         asker: Asker<'_>,
         out: &mut Vec<u8>,
     ) -> Recorded {
-        let answered = decode::item(batch, item, &self.policies).and_then(|question| {
-            let request = question.check(moment.now(), OwnedKeys::Refuse)?;
-            let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
-            write::answered(out, &answered);
-            Ok(recorded)
-        });
+        let answered =
+            question::item(batch, item, &self.policies).map_err(Refusal::from).and_then(|question| {
+                let request = question.check(moment.now(), OwnedKeys::Refuse)?;
+                let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
+                write::answered(out, &answered);
+                Ok(recorded)
+            });
         answered.unwrap_or_else(|refusal| self.refuse(refusal, out))
     }
 
@@ -101,7 +102,7 @@ impl Authorization {
         asker: Asker<'_>,
         encode: impl FnOnce(&Answered<'_>),
     ) -> Result<Option<Recorded>, Refusal> {
-        let (question, wishes) = decode::authorize(message, &self.policies)?;
+        let (question, wishes) = question::authorize(message, &self.policies)?;
         if wishes.detail == Detail::Trace {
             return Ok(None);
         }

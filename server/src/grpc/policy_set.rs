@@ -1,6 +1,8 @@
-//! PolicySetService: which policy set is active, and waiting for another.
+//! PolicySetService: which policy set is active, waiting for another, and handing it out.
 //!
 //! Reads the store and changes nothing; answers before the first snapshot, too.
+
+mod hand_out;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
-use super::authorization::stamp;
+use super::authorization::{peer, stamp};
 use super::encode::{self, Stamp};
 use super::status::Refusal;
 use crate::shutdown::UntilDrain;
 use crate::state::is_degraded;
+use hand_out::HandOut;
 
 /// Diagnostics that one status tells; it says how many there are in all.
 const DIAGNOSTICS_MAX: usize = 100;
@@ -29,11 +32,13 @@ const DIAGNOSTICS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct PolicySets {
     shared: Shared,
+    hand_out: HandOut,
 }
 
 impl PolicySets {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared }
+        let hand_out = HandOut::new(shared.clone());
+        Self { shared, hand_out }
     }
 
     fn status(&self) -> v1::GetStatusResponse {
@@ -63,7 +68,7 @@ impl PolicySets {
             degraded,
             stale_for,
             last_good_saved_at: match origin {
-                Origin::Directory => None,
+                Origin::Directory | Origin::Feed => None,
                 Origin::LastGood { saved_at } => Some(encode::timestamp(saved_at)),
             },
         }
@@ -105,13 +110,15 @@ struct Wanted {
 
 fn decode_wanted(message: v1::WaitForRevisionRequest) -> Result<Wanted, Refusal> {
     let v1::WaitForRevisionRequest { revision, min_generation } = message;
-    if revision.is_empty() {
-        return Ok(Wanted { revision: None, min_generation });
+    Ok(Wanted { revision: decode_revision("revision", &revision)?, min_generation })
+}
+
+/// None when nobody named one.
+fn decode_revision(field: &str, text: &str) -> Result<Option<Revision>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
     }
-    match revision.parse() {
-        Ok(revision) => Ok(Wanted { revision: Some(revision), min_generation }),
-        Err(error) => Err(Refusal::field("revision", format!("`{revision}`: {error}"))),
-    }
+    text.parse().map(Some).map_err(|error| Refusal::field(field, format!("`{text}`: {error}")))
 }
 
 fn duration(time: Duration) -> prost_types::Duration {
@@ -146,8 +153,11 @@ impl PolicySetService for PolicySets {
         &self,
         request: Request<v1::WatchPolicySetRequest>,
     ) -> Result<Response<Self::WatchPolicySetStream>, Status> {
-        let v1::WatchPolicySetRequest { held_revision: _ } = request.into_inner();
-        Err(Refusal::NotShared.into_status())
+        let (ending, peer) = (self.ending(&request), peer(&request));
+        let v1::WatchPolicySetRequest { held_revision } = request.into_inner();
+        let held = decode_revision("held_revision", &held_revision).map_err(Refusal::into_status)?;
+        let given = self.hand_out.begin(held, peer).map_err(Refusal::into_status)?;
+        Ok(Response::new(Box::pin(UntilDrain::new(given, ending))))
     }
 
     async fn get_status(

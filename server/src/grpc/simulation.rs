@@ -8,13 +8,12 @@ use std::time::SystemTime;
 
 use portcullis_engine::{LoadMode, Loaded, OwnedKeys, PolicySet, PolicySetBuilder};
 use portcullis_proto::v1;
+use portcullis_question::{self as question, Detail, Message, Question, Refused, SessionPolicyCache, moment};
 use portcullis_store::Snapshot;
 
 use super::authorization::{asked, stamp};
-use super::decode::{self, Detail, Message, Question};
 use super::encode::{self, Stamp};
 use super::request_id::RequestId;
-use super::session_policy::SessionPolicyCache;
 use super::status::Refusal;
 
 /// The name under which diagnostics speak of the given directory.
@@ -29,24 +28,19 @@ pub(super) fn answer(
 ) -> Result<v1::SimulateResponse, Refusal> {
     let v1::SimulateRequest { request, directory_json, directory_mode, current_time } = message;
     let asked = Message::from(asked(request.as_ref())?);
-    let (question, wishes) = decode::authorize(&asked, policies)?;
+    let (question, wishes) = question::authorize(&asked, policies)?;
     let now = match current_time {
         Some(time) => {
-            decode::instant("current_time", time).map_err(|wrong| Refusal::Malformed(vec![wrong]))?
+            question::instant("current_time", time).map_err(|wrong| Refused::Malformed(vec![wrong]))?
         }
-        None => encode::instant(SystemTime::now()),
+        None => moment(SystemTime::now()),
     };
     let question = Simulated { question, detail: wishes.detail, now };
     match v1::DirectoryMode::try_from(*directory_mode) {
         Ok(v1::DirectoryMode::Replace) => question.answer(&alone(directory_json, mode)?, &Stamp::default()),
         Ok(v1::DirectoryMode::Unspecified | v1::DirectoryMode::Overlay) => {
-            let snapshot = snapshot.ok_or(Refusal::NotReady)?;
-            if snapshot.generation < wishes.min_generation {
-                return Err(Refusal::Generation {
-                    asked: wishes.min_generation,
-                    active: snapshot.generation,
-                });
-            }
+            let snapshot = snapshot.ok_or(Refused::NotReady)?;
+            wishes.met_by(snapshot.generation)?;
             if directory_json.is_empty() {
                 return question.answer(&snapshot.policy_set, &stamp(&snapshot));
             }

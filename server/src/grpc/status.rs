@@ -10,26 +10,19 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use portcullis_engine::{Diagnostic, Violation};
 use portcullis_proto::v1;
+use portcullis_question::{Refused, shortened, summary};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 const DOMAIN: &str = "portcullis";
 /// When a call that was turned away may be tried again: many answers later.
 const SHED_RETRY: Duration = Duration::from_millis(100);
-/// Violations and diagnostics that one status names; the message says how many there are.
-const VIOLATIONS_MAX: usize = 16;
-/// Characters of one field path or description.
-const TEXT_CHARS_MAX: usize = 200;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The question is malformed.
-    Malformed(Vec<Violation>),
-    /// No policy set has been loaded yet.
-    NotReady,
-    /// The generation asked for is not active yet.
-    Generation { asked: u64, active: u64 },
+    /// The question gets no answer from the policy set.
+    Question(Refused),
     /// The revision asked for did not become active in time.
     Revision,
     /// The policies given in the call do not load.
@@ -52,19 +45,23 @@ pub(crate) enum Refusal {
     Broken,
 }
 
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::Question(refused)
+    }
+}
+
 impl Refusal {
     /// A malformed question with one violation.
     pub(crate) fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Malformed(vec![Violation { field: field.into(), description: description.into() }])
+        Refused::field(field, description).into()
     }
 
     /// The reason that the wire gives; also the name it is counted under.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Malformed(_) => "MALFORMED_REQUEST",
+            Self::Question(refused) => refused.reason(),
             Self::Policies(_) => "POLICIES_REJECTED",
-            Self::NotReady => "NO_POLICY_SET",
-            Self::Generation { .. } => "GENERATION_NOT_ACTIVE",
             Self::Revision => "REVISION_NOT_ACTIVE",
             Self::Shed => "OVERLOADED",
             Self::Late => "TIMEOUT",
@@ -109,11 +106,11 @@ impl Refusal {
         let plain =
             |code, message: &str| Parts { code, reason, message: message.to_owned(), violations: Vec::new() };
         match self {
-            Self::Malformed(violations) => Parts {
-                code: Code::InvalidArgument,
+            Self::Question(refused) => Parts {
+                code: refused.code().into(),
                 reason,
-                message: summary("the request is malformed", violations.iter().map(ToString::to_string)),
-                violations: shortened(violations),
+                message: refused.message(),
+                violations: refused.into_violations(),
             },
             Self::Policies(diagnostics) => {
                 let violations: Vec<Violation> = diagnostics.iter().map(violation).collect();
@@ -127,11 +124,6 @@ impl Refusal {
                     violations: shortened(violations),
                 }
             }
-            Self::NotReady => plain(Code::Unavailable, "no policy set has been loaded yet"),
-            Self::Generation { asked, active } => plain(
-                Code::FailedPrecondition,
-                &format!("generation {asked} is not active yet; the active one is {active}"),
-            ),
             Self::Revision => {
                 plain(Code::FailedPrecondition, "what was waited for did not become active in time")
             }
@@ -190,34 +182,6 @@ fn violation(diagnostic: &Diagnostic) -> Violation {
     Violation {
         field: "directory_json".to_owned(),
         description: format!("{file}:{}:{}: {message} [{}]", position.line, position.column, code.as_str()),
-    }
-}
-
-fn summary(lead: &str, findings: impl ExactSizeIterator<Item = String>) -> String {
-    let count = findings.len();
-    let mut findings = findings;
-    match (findings.next(), count) {
-        (None, _) => lead.to_owned(),
-        (Some(first), 1) => format!("{lead}: {}", short(&first)),
-        (Some(first), _) => format!("{lead}: {} (and {} more)", short(&first), count - 1),
-    }
-}
-
-fn shortened(violations: Vec<Violation>) -> Vec<Violation> {
-    violations
-        .into_iter()
-        .take(VIOLATIONS_MAX)
-        .map(|Violation { field, description }| Violation {
-            field: short(&field),
-            description: short(&description),
-        })
-        .collect()
-}
-
-fn short(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

@@ -66,7 +66,7 @@ const SERVICES: [(&str, &[&str]); 3] = [
         "portcullis.v1.AuthorizationService",
         &["Authorize", "BatchAuthorize", "AuthorizeStream", "Simulate", "ListContextKeys"],
     ),
-    ("portcullis.v1.PolicySetService", &["GetStatus", "WatchRevisions", "WaitForRevision"]),
+    ("portcullis.v1.PolicySetService", &["GetStatus", "WatchRevisions", "WaitForRevision", "WatchPolicySet"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];
 

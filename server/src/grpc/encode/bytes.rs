@@ -4,10 +4,10 @@
 //! last one, which a test holds for answers of every shape.
 
 use portcullis_proto::v1;
+use portcullis_question::Detail;
 
 use super::{decision, layer, reason};
 use crate::grpc::authorization::Answered;
-use crate::grpc::decode::Detail;
 use crate::grpc::request_id::TEXT_BYTES;
 
 /// The gRPC prefix of a message: a byte for compression and four for the length.

@@ -6,8 +6,8 @@ use super::*;
 fn every_refusal_has_one_error_info() {
     let all = [
         Refusal::field("principal", "is empty"),
-        Refusal::NotReady,
-        Refusal::Generation { asked: 2, active: 1 },
+        Refused::NotReady.into(),
+        Refused::Generation { asked: 2, active: 1 }.into(),
         Refusal::Revision,
         Refusal::Policies(Vec::new()),
         Refusal::Shed,
@@ -31,8 +31,8 @@ fn every_refusal_has_one_error_info() {
 fn a_status_fits_a_client_s_header_limit() {
     let many =
         (0..1000).map(|_| Violation { field: "f".repeat(5000), description: "ä".repeat(5000) }).collect();
-    let status = Refusal::Malformed(many).into_status();
-    assert_eq!(status.get_error_details().bad_request().unwrap().field_violations.len(), VIOLATIONS_MAX);
+    let status = Refusal::from(Refused::Malformed(many)).into_status();
+    assert_eq!(status.get_error_details().bad_request().unwrap().field_violations.len(), 16);
     assert!(status.message().contains("and 999 more"));
     // Base64 makes a third more of it; 16 KiB is what HTTP/2 clients accept unless told otherwise.
     assert!(

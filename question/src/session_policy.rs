@@ -12,22 +12,24 @@ const KEPT_BYTES_MAX: usize = 16 << 10;
 
 /// Compiled session policies by their text; bounded in entries and in bytes per entry.
 #[derive(Debug)]
-pub(crate) struct SessionPolicyCache {
+pub struct SessionPolicyCache {
     compiled: DashMap<Vec<String>, Arc<SessionPolicies>>,
     entries_max: usize,
     mode: LoadMode,
 }
 
 impl SessionPolicyCache {
-    pub(crate) fn new(entries_max: usize, mode: LoadMode) -> Self {
+    /// At most `entries_max` are kept; documents are compiled as strictly as `mode` says.
+    #[must_use]
+    pub fn new(entries_max: usize, mode: LoadMode) -> Self {
         Self { compiled: DashMap::new(), entries_max, mode }
     }
 
     /// The compiled form of `documents`; none for no documents.
-    pub(crate) fn compiled(
-        &self,
-        documents: &[String],
-    ) -> Result<Option<Arc<SessionPolicies>>, Vec<Violation>> {
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn compiled(&self, documents: &[String]) -> Result<Option<Arc<SessionPolicies>>, Vec<Violation>> {
         if documents.is_empty() {
             return Ok(None);
         }

@@ -8,16 +8,19 @@ use std::borrow::Cow;
 
 use prost_types::Timestamp;
 
-use super::message::{BatchMessage, Message, SessionMessage, Value};
+use crate::message::{BatchMessage, Message, SessionMessage, Value};
 
 /// Not read here; it may still be a good message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unread;
+pub struct Unread;
 
 type Read<T> = Result<T, Unread>;
 
 /// Reads an AuthorizeRequest.
-pub(crate) fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
+///
+/// # Errors
+/// When it is not read here.
+pub fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
     let mut message = Message::default();
     message.merge(bytes)?;
     settle(&mut message.context);
@@ -25,7 +28,10 @@ pub(crate) fn authorize(bytes: &[u8]) -> Read<Message<'_>> {
 }
 
 /// Reads an AuthorizeStreamRequest: its correlation id, and its question when it has one.
-pub(crate) fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
+///
+/// # Errors
+/// When it is not read here.
+pub fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
     let (mut correlation_id, mut request) = ("", None);
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.field()? {
@@ -42,7 +48,10 @@ pub(crate) fn streamed(bytes: &[u8]) -> Read<(&str, Option<Message<'_>>)> {
 }
 
 /// Reads a BatchAuthorizeRequest of at most `items_max` items.
-pub(crate) fn batch(bytes: &[u8], items_max: usize) -> Read<BatchMessage<'_>> {
+///
+/// # Errors
+/// When it is not read here.
+pub fn batch(bytes: &[u8], items_max: usize) -> Read<BatchMessage<'_>> {
     let mut message = BatchMessage::default();
     let mut reader = Reader(bytes);
     while let Some((number, wire)) = reader.field()? {

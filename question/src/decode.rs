@@ -1,9 +1,6 @@
-//! Wire messages -> the engine's request. Every InvalidArgument of a question is born here or in `Request::parse`.
+//! A question as it was sent -> the engine's request. Every violation of a question is found here or in `Request::parse`.
 //!
 //! `message` is a question as it was sent, whether prost read it or `bytes` did; from there on there is one way.
-
-pub(crate) mod bytes;
-mod message;
 
 use std::sync::Arc;
 
@@ -11,22 +8,24 @@ use portcullis_engine as engine;
 use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
 use portcullis_proto::v1;
 
-pub(crate) use self::message::{BatchMessage, Message};
-use self::message::{SessionMessage, Value};
-use super::session_policy::SessionPolicyCache;
-use super::status::Refusal;
+use crate::message::{BatchMessage, Message, SessionMessage, Value};
+use crate::refused::Refused;
+use crate::session_policy::SessionPolicyCache;
 
 /// How much an answer tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Detail {
+pub enum Detail {
+    /// The decision alone.
     None,
+    /// The statements that decided.
     Statements,
+    /// The whole walk.
     Trace,
 }
 
 /// A question out of its message: borrowed texts, session policies compiled.
 #[derive(Debug)]
-pub(crate) struct Question<'m> {
+pub struct Question<'m> {
     principal: &'m str,
     action: &'m str,
     resource: &'m str,
@@ -49,16 +48,32 @@ struct QuestionSession<'m> {
 
 /// What a question asks for beside its own content.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wishes {
-    pub(crate) min_generation: u64,
-    pub(crate) detail: Detail,
+pub struct Wishes {
+    /// The oldest generation that may answer.
+    pub min_generation: u64,
+    /// How much the answer is to tell.
+    pub detail: Detail,
+}
+
+impl Wishes {
+    /// Refuses an answer from an older generation than the one asked for.
+    ///
+    /// # Errors
+    /// When the active generation is older.
+    pub fn met_by(self, active: u64) -> Result<(), Refused> {
+        let asked = self.min_generation;
+        if active < asked { Err(Refused::Generation { asked, active }) } else { Ok(()) }
+    }
 }
 
 /// Decodes one question.
-pub(crate) fn authorize<'m>(
+///
+/// # Errors
+/// Everything that is wrong with it, as far as it can be told without its principal, action and resource.
+pub fn authorize<'m>(
     message: &'m Message<'_>,
     policies: &SessionPolicyCache,
-) -> Result<(Question<'m>, Wishes), Refusal> {
+) -> Result<(Question<'m>, Wishes), Refused> {
     let Message { principal, action, resource, resource_account, context, session, min_generation, detail } =
         message;
     let mut wrong = Vec::new();
@@ -72,11 +87,14 @@ pub(crate) fn authorize<'m>(
         session: session.as_deref().map(|session| decode_session(session, policies, &mut wrong)),
     };
     let wishes = Wishes { min_generation: *min_generation, detail };
-    if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refusal::Malformed(wrong)) }
+    if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refused::Malformed(wrong)) }
 }
 
 /// Decodes what is common to a batch; its items are decoded one by one, because each fails alone.
-pub(crate) fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wishes, Refusal> {
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wishes, Refused> {
     let BatchMessage { principal: _, session: _, context: _, items, min_generation, detail } = message;
     let mut wrong = Vec::new();
     let detail = decode_detail(*detail, &mut wrong);
@@ -85,15 +103,18 @@ pub(crate) fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wish
         wrong.push(Violation { field: "items".to_owned(), description });
     }
     let wishes = Wishes { min_generation: *min_generation, detail };
-    if wrong.is_empty() { Ok(wishes) } else { Err(Refusal::Malformed(wrong)) }
+    if wrong.is_empty() { Ok(wishes) } else { Err(Refused::Malformed(wrong)) }
 }
 
 /// Decodes one item of a batch.
-pub(crate) fn item<'m>(
+///
+/// # Errors
+/// As [`authorize`].
+pub fn item<'m>(
     batch: &'m BatchMessage<'_>,
     item: &'m Message<'_>,
     policies: &SessionPolicyCache,
-) -> Result<Question<'m>, Refusal> {
+) -> Result<Question<'m>, Refused> {
     let Message {
         principal,
         action,
@@ -118,7 +139,7 @@ pub(crate) fn item<'m>(
             .or(batch.session.as_deref())
             .map(|session| decode_session(session, policies, &mut wrong)),
     };
-    if wrong.is_empty() { Ok(question) } else { Err(Refusal::Malformed(wrong)) }
+    if wrong.is_empty() { Ok(question) } else { Err(Refused::Malformed(wrong)) }
 }
 
 impl Question<'_> {
@@ -146,8 +167,11 @@ impl Question<'_> {
         })
     }
 
-    /// The engine's request at one clock reading, or everything that is wrong with it.
-    pub(crate) fn check(&self, now: Instant, owned_keys: OwnedKeys) -> Result<engine::Request<'_>, Refusal> {
+    /// The engine's request at one clock reading.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self, now: Instant, owned_keys: OwnedKeys) -> Result<engine::Request<'_>, Refused> {
         let input = RequestInput {
             principal: self.principal,
             action: self.action,
@@ -158,12 +182,15 @@ impl Question<'_> {
             now,
             owned_keys,
         };
-        engine::Request::parse(input).map_err(Refusal::Malformed)
+        engine::Request::parse(input).map_err(Refused::Malformed)
     }
 }
 
 /// A wire time as an instant.
-pub(crate) fn instant(field: &str, time: &prost_types::Timestamp) -> Result<Instant, Violation> {
+///
+/// # Errors
+/// When it is not between the years 1 and 9999; `field` names it.
+pub fn instant(field: &str, time: &prost_types::Timestamp) -> Result<Instant, Violation> {
     /// The first second of the year 1 and the last of the year 9999, as protobuf has them.
     const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
     let prost_types::Timestamp { seconds, nanos } = *time;

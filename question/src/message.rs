@@ -11,57 +11,81 @@ use prost_types::Timestamp;
 
 /// An AuthorizeRequest, or one item of a batch with the last two fields at their defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Message<'m> {
-    pub(crate) principal: &'m str,
-    pub(crate) action: &'m str,
-    pub(crate) resource: &'m str,
-    pub(crate) resource_account: &'m str,
+pub struct Message<'m> {
+    /// Who asks.
+    pub principal: &'m str,
+    /// What for.
+    pub action: &'m str,
+    /// On what.
+    pub resource: &'m str,
+    /// Owner of the resource; empty when not said.
+    pub resource_account: &'m str,
     /// Sorted by key, each key once.
-    pub(crate) context: Context<'m>,
-    pub(crate) session: Option<Box<SessionMessage<'m>>>,
-    pub(crate) min_generation: u64,
-    pub(crate) detail: i32,
+    pub context: Context<'m>,
+    /// Temporary credentials, when they are used.
+    pub session: Option<Box<SessionMessage<'m>>>,
+    /// The oldest generation that may answer.
+    pub min_generation: u64,
+    /// Number of a [`v1::Detail`].
+    pub detail: i32,
 }
 
 /// Context keys and their values.
-pub(crate) type Context<'m> = Vec<(&'m str, Value<'m>)>;
+pub type Context<'m> = Vec<(&'m str, Value<'m>)>;
 
 /// The value of one context key.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<'m> {
+pub enum Value<'m> {
     /// The caller set none.
     Missing,
+    /// One text.
     Text(&'m str),
+    /// Several values.
     List(Cow<'m, [String]>),
+    /// A boolean.
     Boolean(bool),
+    /// A number as its decimal text.
     Number(&'m str),
 }
 
 /// What is known about temporary credentials.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct SessionMessage<'m> {
-    pub(crate) policies: Cow<'m, [String]>,
-    pub(crate) policy_arns: Cow<'m, [String]>,
+pub struct SessionMessage<'m> {
+    /// Inline session policy documents.
+    pub policies: Cow<'m, [String]>,
+    /// Managed policies used as session policies.
+    pub policy_arns: Cow<'m, [String]>,
     /// Sorted by key, each key once.
-    pub(crate) tags: Vec<(&'m str, &'m str)>,
-    pub(crate) transitive_tag_keys: Vec<&'m str>,
-    pub(crate) issued_at: Option<Timestamp>,
-    pub(crate) mfa_authenticated_at: Option<Timestamp>,
-    pub(crate) source_identity: &'m str,
-    pub(crate) federated_provider: &'m str,
-    pub(crate) issuer: &'m str,
+    pub tags: Vec<(&'m str, &'m str)>,
+    /// Keys of the tags that pass on to the next role.
+    pub transitive_tag_keys: Vec<&'m str>,
+    /// When the credentials were issued.
+    pub issued_at: Option<Timestamp>,
+    /// When the caller authenticated with MFA.
+    pub mfa_authenticated_at: Option<Timestamp>,
+    /// Source identity; empty when there is none.
+    pub source_identity: &'m str,
+    /// Identity provider; empty when there is none.
+    pub federated_provider: &'m str,
+    /// Who called GetFederationToken; empty when there is none.
+    pub issuer: &'m str,
 }
 
 /// What stands beside the items of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct BatchMessage<'m> {
-    pub(crate) principal: &'m str,
-    pub(crate) session: Option<Box<SessionMessage<'m>>>,
+pub struct BatchMessage<'m> {
+    /// Who asks.
+    pub principal: &'m str,
+    /// Temporary credentials, when they are used.
+    pub session: Option<Box<SessionMessage<'m>>>,
     /// Sorted by key, each key once.
-    pub(crate) context: Context<'m>,
-    pub(crate) items: Vec<Message<'m>>,
-    pub(crate) min_generation: u64,
-    pub(crate) detail: i32,
+    pub context: Context<'m>,
+    /// The questions.
+    pub items: Vec<Message<'m>>,
+    /// The oldest generation that may answer.
+    pub min_generation: u64,
+    /// Number of a [`v1::Detail`].
+    pub detail: i32,
 }
 
 impl<'m> From<&'m v1::AuthorizeRequest> for Message<'m> {
