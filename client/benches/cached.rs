@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
