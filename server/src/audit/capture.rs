@@ -94,23 +94,16 @@ impl Kind {
 
 /// Appends one decision.
 pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
-    let Decided { input, decision, message, revision, generation, request_id, latency, peer, user_agent } =
-        *decided;
+    let Decided { input, decision, message, request_id, latency, .. } = *decided;
     out.push(Kind::Decision.byte());
-    out.extend_from_slice(&[
-        effect_byte(decision.effect),
-        reason_byte(decision.reason),
-        layer_byte(decision.layer),
-    ]);
     out.extend_from_slice(&input.now.seconds().to_le_bytes());
     out.extend_from_slice(&input.now.nanos().to_le_bytes());
-    out.extend_from_slice(&generation.to_le_bytes());
     // Nanoseconds and one; 0 is unknown.
     let latency =
         latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).saturating_add(1));
     out.extend_from_slice(&latency.to_le_bytes());
-    text(out, revision, TEXT_BYTES_MAX);
     text(out, request_id, TEXT_BYTES_MAX);
+    section(out, |out| how(out, decided));
     section(out, |out| {
         text(out, input.principal, TEXT_BYTES_MAX);
         text(out, decision.principal.and_then(|principal| principal.id).unwrap_or_default(), TEXT_BYTES_MAX);
@@ -121,11 +114,23 @@ pub(super) fn decision(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
     text(out, input.resource, TEXT_BYTES_MAX);
     text(out, input.resource_account.unwrap_or_default(), TEXT_BYTES_MAX);
     text(out, if decision.effect == Effect::Deny { message } else { "" }, MESSAGE_BYTES_MAX);
-    text(out, user_agent, VALUE_BYTES_MAX);
-    write_peer(out, peer);
-    context(out, input.context);
+    section(out, |out| context(out, input.context));
     statements(out, decision);
     texts(out, decision.missing_context_keys.iter().copied(), decision.missing_context_keys.len());
+}
+
+/// What is the same for many decisions of one caller.
+fn how(out: &mut Vec<u8>, decided: &Decided<'_, '_>) {
+    let Decided { decision, revision, generation, peer, user_agent, .. } = *decided;
+    out.extend_from_slice(&[
+        effect_byte(decision.effect),
+        reason_byte(decision.reason),
+        layer_byte(decision.layer),
+    ]);
+    out.extend_from_slice(&generation.to_le_bytes());
+    text(out, revision, TEXT_BYTES_MAX);
+    write_peer(out, peer);
+    text(out, user_agent, VALUE_BYTES_MAX);
 }
 
 /// What `write` writes, after its length.
@@ -249,11 +254,17 @@ fn texts<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = &'a str>, count: us
     }
 }
 
+/// Marks the length of a text that was cut; how much is missing follows.
+const CUT: u16 = 1 << 15;
+// The longest text has a length of fifteen bits.
+const _: () = assert!(MESSAGE_BYTES_MAX < CUT as usize);
+
 /// A text, cut at a character when it is longer than `bytes_max`.
 #[inline]
 pub(super) fn text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
     if text.len() <= bytes_max {
-        number(out, (text.len() as u64) << 1);
+        // Two bytes of known size cost less than a number of as many as it needs.
+        out.extend_from_slice(&(text.len() as u16).to_le_bytes());
         out.extend_from_slice(text.as_bytes());
     } else {
         cut_text(out, text, bytes_max);
@@ -266,7 +277,7 @@ fn cut_text(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    number(out, (end as u64) << 1 | 1);
+    out.extend_from_slice(&(end as u16 | CUT).to_le_bytes());
     number(out, (text.len() - end) as u64);
     out.extend_from_slice(text.as_bytes().get(..end).unwrap_or_default());
 }

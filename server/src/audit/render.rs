@@ -7,6 +7,7 @@
 
 mod entry;
 mod fragments;
+mod pieces;
 mod service;
 mod values;
 
@@ -16,12 +17,15 @@ use portcullis_engine::{Effect, Instant};
 
 use self::entry::Entry;
 use self::fragments::{Fragment, Fragments};
-use self::values::{cut_text, shown_text, text_list};
-use super::capture::{Cut, Kind, Reader};
-use super::escape::{escape, hex, hex_digits, number, string};
-use super::identity::{self, Entity, SessionFacts, Who, member};
-use super::mask::{Mask, Verdict};
-use super::read_only::is_read_only;
+use self::pieces::{
+    ACCOUNT, ACTION, ADDRESS, AGENT, CONTEXT, CONTEXT_ADDRESS, CONTEXT_AGENT, IDENTITY, PEER, READ_ONLY,
+    REGION, SESSION, SOURCE, STAMP, STATEMENTS, VERDICT,
+};
+use self::values::cut_text;
+use super::capture::{Kind, Reader};
+use super::escape::{escape, hex, hex_digits, number};
+use super::identity::member;
+use super::mask::Mask;
 
 /// The hash before the first record of a chain.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -42,23 +46,17 @@ pub(super) struct Renderer {
     pub(super) previous: Option<[u8; 32]>,
     clock: Clock,
     ids: Ids,
-    /// By principal and session: [`IDENTITY`], [`SESSION`], [`ACCOUNT`].
+    /// By principal and session.
     who: Fragments,
-    /// By action: [`SOURCE`], [`READ_ONLY`], [`ACTION`].
+    /// By action.
     what: Fragments,
+    /// By verdict, policies and caller.
+    how: Fragments,
+    /// By the context of the question.
+    context: Fragments,
     /// By determining statements and missing keys.
     why: Fragments,
 }
-
-const IDENTITY: usize = 0;
-const SESSION: usize = 1;
-const ACCOUNT: usize = 2;
-
-const SOURCE: usize = 0;
-const READ_ONLY: usize = 1;
-const ACTION: usize = 2;
-
-const STATEMENTS: usize = 0;
 
 /// The last second that was formatted.
 #[derive(Debug, Default)]
@@ -88,12 +86,13 @@ impl Ids {
         let millis = at.seconds().wrapping_mul(1_000).wrapping_add(i64::from(at.nanos() / 1_000_000)) as u64;
         let low = mix(self.seed ^ sequence);
         let high = (millis << 16) | 0x7000 | (mix(low ^ self.seed) & 0x0fff);
-        let [a, b, c, d, e, f, g, h, rest @ ..] = hex_digits(high);
-        let [i, j, k, l, m, n, o, p] = rest;
-        out.extend_from_slice(&[a, b, c, d, e, f, g, h, b'-', i, j, k, l, b'-', m, n, o, p, b'-']);
-        let [a, b, c, d, rest @ ..] = hex_digits((low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000);
-        out.extend_from_slice(&[a, b, c, d, b'-']);
-        out.extend_from_slice(&rest);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = hex_digits(high);
+        let [q, r, s, t, rest @ ..] = hex_digits((low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000);
+        let [u, v, w, x, y, z, first, second, third, fourth, fifth, sixth] = rest;
+        out.extend_from_slice(&[
+            a, b, c, d, e, f, g, h, b'-', i, j, k, l, b'-', m, n, o, p, b'-', q, r, s, t, b'-', u, v, w, x,
+            y, z, first, second, third, fourth, fifth, sixth,
+        ]);
     }
 }
 
@@ -121,6 +120,8 @@ impl Renderer {
             ids: Ids { seed: RandomState::new().hash_one(0_u8) },
             who: Fragments::new(FRAGMENTS),
             what: Fragments::new(FRAGMENTS),
+            how: Fragments::new(FRAGMENTS),
+            context: Fragments::new(FRAGMENTS),
             why: Fragments::new(FRAGMENTS),
         }
     }
@@ -147,33 +148,45 @@ impl Renderer {
 
     fn decision(&mut self, out: &mut Vec<u8>, sequence: u64, reader: Reader<'_>) -> Option<()> {
         let entry = Entry::read(reader)?;
-        let Self { mask, source_suffix, who, what, why, clock, ids, allow_one_in, .. } = self;
-        let who = who.of(entry.who, |fragment| render_who(fragment, entry.who, mask))?;
+        let Self { mask, source_suffix, who, what, how, context, why, clock, ids, allow_one_in, .. } = self;
+        let who = who.of(entry.who, |fragment| pieces::who(fragment, entry.who, mask))?;
         let what =
-            what.of(entry.action.text, |fragment| render_what(fragment, entry.action, source_suffix))?;
-        let why = why.of(entry.why, |fragment| render_why(fragment, entry.why))?;
-        let mut truncated = who.truncated | why.truncated | (entry.message.missing > 0);
-
-        out.extend_from_slice(b"{\"eventVersion\":\"1.11\",\"userIdentity\":");
+            what.of(entry.action.text, |fragment| pieces::what(fragment, entry.action, source_suffix))?;
+        let how = how.of(entry.how, |fragment| pieces::how(fragment, entry.how, *allow_one_in))?;
+        let context = context.of(entry.context, |fragment| pieces::context(fragment, entry.context, mask))?;
+        let why = why.of(entry.why, |fragment| pieces::why(fragment, entry.why))?;
+        let mut truncated = who.truncated | context.truncated | why.truncated | (entry.message.missing > 0);
         out.extend_from_slice(who.text(IDENTITY));
-        out.extend_from_slice(b",\"eventTime\":\"");
         out.extend_from_slice(clock.text(entry.now));
         out.extend_from_slice(what.text(SOURCE));
         let [region, of_arn] = entry.region_and_account();
-        truncated |= entry.origin(out, region);
-        if entry.effect == Effect::Deny {
+        origin(out, region, how, context);
+        truncated |= context.text(CONTEXT_AGENT).is_empty() && how.truncated;
+        if entry.effect()? == Effect::Deny {
             out.extend_from_slice(b",\"errorCode\":\"AccessDenied\",\"errorMessage\":\"");
             cut_text(out, entry.message);
             out.push(b'"');
         }
-        truncated |= entry.parameters(out, mask, who.text(SESSION))?;
-        out.extend_from_slice(b",\"requestID\":");
-        string(out, entry.request_id.text);
-        out.extend_from_slice(b",\"eventID\":\"");
+        out.extend_from_slice(context.text(CONTEXT));
+        entry.parameters(out);
+        out.extend_from_slice(who.text(SESSION));
+        out.extend_from_slice(b"},\"requestID\":\"");
+        escape(out, entry.request_id.text);
+        out.extend_from_slice(b"\",\"eventID\":\"");
         ids.render(out, entry.now, sequence);
         out.extend_from_slice(what.text(READ_ONLY));
         truncated |= entry.resources(out, [entry.resource_account.text, of_arn, who.text(ACCOUNT)]);
-        entry.additional(out, what.text(ACTION), why.text(STATEMENTS), *allow_one_in);
+        out.extend_from_slice(b",\"additionalEventData\":{");
+        out.extend_from_slice(what.text(ACTION));
+        out.extend_from_slice(how.text(VERDICT));
+        out.extend_from_slice(why.text(STATEMENTS));
+        out.extend_from_slice(how.text(STAMP));
+        if let Some(nanos) = entry.latency_ns {
+            out.extend_from_slice(b",\"latencyNs\":");
+            number(out, nanos);
+        }
+        out.extend_from_slice(how.text(PEER));
+        number(out, micros(entry.now));
         if truncated {
             out.extend_from_slice(b",\"truncated\":true");
         }
@@ -194,96 +207,25 @@ impl Renderer {
     }
 }
 
-fn render_who(fragment: &mut Fragment, section: &[u8], mask: &mut Mask) -> Option<()> {
-    let mut reader = Reader::new(section);
-    let (principal, id, entity) = (reader.text()?, reader.text()?, reader.text()?);
-    let who = Who::of(principal.as_str());
-    let mut truncated = principal.missing > 0;
-    let session = if reader.byte()? == 1 {
-        let inline_policies = reader.byte()? == 1;
-        let facts = SessionFacts {
-            issued_at: reader.instant()?,
-            with_mfa: reader.instant()?.is_some(),
-            source_identity: reader.text()?.as_str(),
-            federated_provider: reader.text()?.as_str(),
-            issuer: reader.text()?.as_str(),
-        };
-        Some((facts, inline_policies))
-    } else {
-        None
+/// From where it was asked: what the question says counts more than what is known of the caller.
+fn origin(out: &mut Vec<u8>, region: &[u8], how: &Fragment, context: &Fragment) {
+    let (of_context, whole) = (context.text(REGION), !region.is_empty());
+    if whole || !of_context.is_empty() {
+        out.extend_from_slice(b",\"awsRegion\":\"");
+        // The one of the context is escaped already.
+        if whole {
+            escape(out, region)
+        } else {
+            out.extend_from_slice(of_context)
+        }
+        out.push(b'"');
+    }
+    let first = |of_context: usize, of_peer| match context.text(of_context) {
+        b"" => how.text(of_peer),
+        text => text,
     };
-    let facts = session.as_ref().map(|(facts, _)| facts);
-    let entity = Entity { id: id.as_str(), arn: entity.as_str() };
-    identity::render(fragment.out(), principal.as_str(), who, entity, facts);
-    fragment.end(IDENTITY);
-    if let Some((_, inline_policies)) = session {
-        let out = fragment.out();
-        out.extend_from_slice(b",\"session\":{\"inlinePolicies\":");
-        out.extend_from_slice(if inline_policies { b"true" } else { b"false" });
-        out.extend_from_slice(b",\"policyArns\":");
-        truncated |= text_list(out, false, &mut reader)?;
-        out.extend_from_slice(b",\"tags\":{");
-        for at in 0..reader.number()? {
-            let (key, value) = (reader.text()?, reader.text()?);
-            if at > 0 {
-                out.push(b',');
-            }
-            string(out, key.text);
-            out.push(b':');
-            truncated |= shown_text(out, mask.verdict(key) == Verdict::Hide, value);
-        }
-        out.extend_from_slice(b"}}");
-    }
-    fragment.end(SESSION);
-    fragment.out().extend_from_slice(who.account().as_bytes());
-    fragment.end(ACCOUNT);
-    fragment.truncated = truncated;
-    Some(())
-}
-
-fn render_what(fragment: &mut Fragment, action: Cut<'_>, source_suffix: &str) -> Option<()> {
-    let (vendor, name) = action.as_str().split_once(':').unwrap_or(("", action.as_str()));
-    let out = fragment.out();
-    out.extend_from_slice(b"\",\"eventSource\":\"");
-    escape(out, vendor.as_bytes());
-    escape(out, source_suffix.as_bytes());
-    member(out, b"\",\"eventName\":", name);
-    fragment.end(SOURCE);
-    fragment.out().extend_from_slice(b"\",\"readOnly\":");
-    fragment.out().extend_from_slice(if is_read_only(name) { b"true" } else { b"false" });
-    fragment.end(READ_ONLY);
-    // Where the source does not tell the vendor.
-    if vendor.contains('.') {
-        member(fragment.out(), b"\"action\":", action.as_str());
-        fragment.out().push(b',');
-    }
-    fragment.end(ACTION);
-    Some(())
-}
-
-fn render_why(fragment: &mut Fragment, rest: &[u8]) -> Option<()> {
-    let mut reader = Reader::new(rest);
-    let out = fragment.out();
-    out.extend_from_slice(b"\",\"determiningStatements\":[");
-    let count = reader.count()?;
-    for at in 0..count.kept {
-        if at > 0 {
-            out.push(b',');
-        }
-        values::statement(out, &mut reader)?;
-    }
-    out.push(b']');
-    let begin = out.len();
-    out.extend_from_slice(b",\"missingContextKeys\":");
-    let names = out.len();
-    let mut truncated = count.kept < count.all;
-    truncated |= text_list(out, false, &mut reader)?;
-    if out.get(names..) == Some(b"[]".as_slice()) {
-        out.truncate(begin);
-    }
-    fragment.end(STATEMENTS);
-    fragment.truncated = truncated;
-    Some(())
+    out.extend_from_slice(first(CONTEXT_ADDRESS, ADDRESS));
+    out.extend_from_slice(first(CONTEXT_AGENT, AGENT));
 }
 
 fn micros(instant: Instant) -> i64 {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_engine::{Effect, Instant, Layer, Reason};
 
-use super::{FALSE, Kind, LAYERS, LEFT_OUT, LIST, Peer, TEXT, TRUE};
+use super::{CUT, FALSE, Kind, LAYERS, LEFT_OUT, LIST, Peer, TEXT, TRUE};
 
 /// A text out of the queue, perhaps cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +132,9 @@ impl<'b> Reader<'b> {
     }
 
     pub(in crate::audit) fn text(&mut self) -> Option<Cut<'b>> {
-        let head = self.number()?;
-        let missing = if head & 1 == 1 { self.number()? } else { 0 };
-        let bytes = self.bytes(usize::try_from(head >> 1).ok()?)?;
+        let head = u16::from_le_bytes(self.array()?);
+        let missing = if head & CUT != 0 { self.number()? } else { 0 };
+        let bytes = self.bytes(usize::from(head & !CUT))?;
         Some(Cut { text: bytes, missing })
     }
 

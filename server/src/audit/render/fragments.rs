@@ -11,12 +11,15 @@ use foldhash::fast::RandomState;
 /// A longer key is rendered each time.
 const KEY_BYTES_MAX: usize = 1 << 10;
 
+/// Texts of one key.
+const PIECES: usize = 5;
+
 /// Several texts of one key, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Fragment {
     key: Vec<u8>,
     text: Vec<u8>,
-    ends: [usize; 3],
+    ends: [usize; PIECES],
     /// Something of it was cut.
     pub(super) truncated: bool,
 }
@@ -47,13 +50,15 @@ pub(super) struct Fragments {
     /// For keys that are not kept.
     passing: Fragment,
     hasher: RandomState,
+    /// The place that was asked for last: callers ask about the same in a row.
+    last: usize,
 }
 
 impl Fragments {
     /// With `places` places, a power of two.
     pub(super) fn new(places: usize) -> Self {
         let places = std::iter::repeat_with(Fragment::default).take(places.next_power_of_two()).collect();
-        Self { places, passing: Fragment::default(), hasher: RandomState::default() }
+        Self { places, passing: Fragment::default(), hasher: RandomState::default(), last: 0 }
     }
 
     /// The fragment of a key, rendered when it is not there.
@@ -62,8 +67,10 @@ impl Fragments {
         key: &[u8],
         render: impl FnOnce(&mut Fragment) -> Option<()>,
     ) -> Option<&Fragment> {
-        let place = self.hasher.hash_one(key) as usize & (self.places.len() - 1);
-        let kept = self.places.get_mut(place).filter(|_| key.len() <= KEY_BYTES_MAX);
+        if self.places.get(self.last).is_none_or(|last| last.key != key) {
+            self.last = self.hasher.hash_one(key) as usize & (self.places.len() - 1);
+        }
+        let kept = self.places.get_mut(self.last).filter(|_| key.len() <= KEY_BYTES_MAX);
         let fragment = kept.unwrap_or(&mut self.passing);
         // An empty key is what an unused place has.
         if fragment.key == key && !key.is_empty() {
@@ -71,7 +78,7 @@ impl Fragments {
         }
         fragment.key.clear();
         fragment.text.clear();
-        fragment.ends = [0; 3];
+        fragment.ends = [0; PIECES];
         fragment.truncated = false;
         render(fragment)?;
         fragment.key.extend_from_slice(key);

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::audit::capture;
+use crate::audit::capture::{self, Cut};
 use crate::audit::loss::{Gap, Loss};
-use crate::audit::mask::is_secret_value;
+use crate::audit::mask::{Verdict, is_secret_value};
 use crate::audit::service::{Happening, ServiceEvent};
 use crate::audit::tests::sample::{Sample, SampleSession};
 use crate::audit::text_limits::{CONTEXT_BYTES_MAX, LIST_VALUES_MAX, STATEMENTS_MAX, VALUE_BYTES_MAX};
@@ -294,6 +294,40 @@ fn an_entry_that_ends_early_is_no_record() {
         let mut out = b"before".to_vec();
         assert!(renderer().line(&mut out, 1, entry.get(..length).unwrap()).is_none(), "{length}");
         assert_eq!(out, b"before");
+    }
+}
+
+/// One renderer for all gives what a new one for each gives: no piece that is kept passes for another.
+#[test]
+fn pieces_that_are_kept_are_those_of_the_record() {
+    let addressed = |address: &str| vec![("aws:SourceIp".to_owned(), address.to_owned())];
+    let named = |name: &str| vec![("aws:UserAgent".to_owned(), name.to_owned())];
+    let elsewhere = vec![("aws:RequestedRegion".to_owned(), "eu-2".to_owned())];
+    let samples = [
+        Sample::default(),
+        Sample::deny(),
+        Sample { user_agent: "other/2".to_owned(), ..Sample::default() },
+        Sample { user_agent: "x".repeat(VALUE_BYTES_MAX + 1), ..Sample::default() },
+        Sample { texts: addressed("10.0.0.1"), ..Sample::default() },
+        Sample { texts: addressed("10.0.0.2"), ..Sample::deny() },
+        Sample { texts: named("browser"), ..Sample::default() },
+        Sample { texts: elsewhere, resource: "arn:acme:orders:::order/42".to_owned(), ..Sample::default() },
+        Sample { texts: Vec::new(), lists: Vec::new(), flags: Vec::new(), ..Sample::default() },
+        Sample { statements: 0, ..Sample::default() },
+    ];
+    let mut shared = renderer();
+    let order = (0..3).flat_map(|_| 0..samples.len()).chain((0..samples.len()).flat_map(|at| [at, at]));
+    for at in order {
+        let mut entry = Vec::new();
+        samples[at].decided(|decided| capture::decision(&mut entry, decided));
+        let mut out = Vec::new();
+        shared.line(&mut out, 7, &entry).unwrap();
+        let without_id = |line: &[u8]| {
+            let mut record: Value = serde_json::from_slice(line).unwrap();
+            record["eventID"].take();
+            record
+        };
+        assert_eq!(without_id(&out), without_id(rendered(&entry).as_bytes()), "sample {at}");
     }
 }
 

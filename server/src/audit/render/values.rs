@@ -1,6 +1,8 @@
 //! Texts, lists and statements out of an entry, as JSON: hidden where they are secret, cut where they are long.
 
-use crate::audit::capture::{Cut, Reader, Taken};
+use std::io::Write as _;
+
+use crate::audit::capture::{Cut, Peer, Reader, Taken};
 use crate::audit::escape::{escape, number, string};
 use crate::audit::mask::{HIDDEN, is_secret_value};
 
@@ -95,4 +97,23 @@ pub(super) fn statement(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Option<()
     out.extend_from_slice(reader.layer()?.as_str().as_bytes());
     out.extend_from_slice(b"\"}");
     Some(())
+}
+
+/// A peer as it stands in a record.
+pub(super) fn peer_text(out: &mut Vec<u8>, peer: Peer<'_>) {
+    match peer {
+        Peer::Unknown => out.extend_from_slice(b"unknown"),
+        // Writing to a vector cannot fail.
+        Peer::Ip(address) => drop(write!(out, "{address}")),
+        Peer::Unix { uid, gid } => {
+            out.extend_from_slice(b"unix:uid=");
+            number(out, uid);
+            out.extend_from_slice(b",gid=");
+            number(out, gid);
+        }
+        Peer::Known { ip, name } => {
+            drop(write!(out, "{ip} "));
+            escape(out, name.as_bytes());
+        }
+    }
 }
