@@ -43,10 +43,34 @@ fn options(file: PathBuf, mode: AuditMode, adjust: impl FnOnce(&mut Config)) -> 
     AuditOptions::new(&config)
 }
 
+/// What differs between the questions of a service: every record has another resource, and its users come from here and
+/// there.
+struct Questions {
+    resources: Vec<String>,
+    addresses: Vec<String>,
+}
+
+impl Questions {
+    fn new() -> Self {
+        let resource = |number| format!("arn:acme:orders:eu-1:111122223333:order/{number}");
+        let address = |number| format!("10.24.{}.{}", number / 250, number % 250);
+        Self { resources: (0..4_099).map(resource).collect(), addresses: (0..256).map(address).collect() }
+    }
+
+    /// Which address comes with which question follows no pattern.
+    fn of(&self, number: u64) -> (&str, &str) {
+        fn pick(texts: &[String], number: u64) -> &str {
+            texts.get(number as usize % texts.len().max(1)).map_or("", String::as_str)
+        }
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        (pick(&self.resources, number), pick(&self.addresses, mixed))
+    }
+}
+
 /// One decision of an ordinary request: three context keys, one determining statement.
-fn decide<T>(use_it: impl FnOnce(&Decided<'_, '_>) -> T) -> T {
+fn decide<T>((resource, address): (&str, &str), use_it: impl FnOnce(&Decided<'_, '_>) -> T) -> T {
     let context = [
-        ("aws:SourceIp", ContextValue::Text("10.24.3.17")),
+        ("aws:SourceIp", ContextValue::Text(address)),
         ("aws:SecureTransport", ContextValue::Bool(true)),
         ("app:Tenant", ContextValue::Text("blue")),
     ];
@@ -54,7 +78,7 @@ fn decide<T>(use_it: impl FnOnce(&Decided<'_, '_>) -> T) -> T {
     let input = RequestInput {
         principal: "arn:aws:sts::111122223333:assumed-role/orders-service/i-0abc1234",
         action: "orders:GetOrder",
-        resource: "arn:acme:orders:eu-1:111122223333:order/4711",
+        resource,
         resource_account: None,
         context: &context,
         session: None,
@@ -104,7 +128,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn only_record(count: u64) -> Outcome {
     let file = PathBuf::from("/dev/shm/portcullis-audit-cost.jsonl");
     let audit = Audit::open(options(file.clone(), AuditMode::Drop, |_| {}))?;
-    decide(|decided| (0..count).for_each(|_| drop(audit.decision(decided))));
+    let questions = Questions::new();
+    (0..count).for_each(|number| decide(questions.of(number), |decided| drop(audit.decision(decided))));
     let counts = audit.counts();
     runtime()?.block_on(audit.close(Duration::from_secs(60)));
     println!("recorded {} of {count}", counts.recorded);
@@ -114,6 +139,7 @@ fn only_record(count: u64) -> Outcome {
 
 fn measure(directory: &Path) -> Outcome {
     let file = directory.join("portcullis-audit-cost.jsonl");
+    let questions = Questions::new();
     for chain in [false, true] {
         let audit =
             Audit::open(options(file.clone(), AuditMode::Block, |config| config.audit_chain = chain))?;
@@ -121,7 +147,8 @@ fn measure(directory: &Path) -> Outcome {
         let (mut recording, mut writing) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..ROUNDS {
             let begun = Instant::now();
-            decide(|decided| (0..ROUND).for_each(|_| drop(audit.decision(decided))));
+            (0..ROUND)
+                .for_each(|number| decide(questions.of(number), |decided| drop(audit.decision(decided))));
             let recorded = Instant::now();
             recording += recorded - begun;
             while audit.counts().queue_records > 0 {
@@ -145,12 +172,15 @@ fn measure(directory: &Path) -> Outcome {
 
 /// Many waiting at once, as many requests in flight do.
 fn synced(file: &Path) -> Outcome {
+    let questions = Questions::new();
     for waiting in [1, 64, 1_024, 4_096] {
         let audit = Audit::open(options(file.to_owned(), AuditMode::Sync, |_| {}))?;
         let (begun, mut records) = (Instant::now(), 0_u32);
         runtime()?.block_on(async {
             while begun.elapsed() < Duration::from_secs(2) {
-                let waits: Vec<_> = (0..waiting).map(|_| decide(|decided| audit.decision(decided))).collect();
+                let waits: Vec<_> = (0..waiting)
+                    .map(|number| decide(questions.of(number.into()), |decided| audit.decision(decided)))
+                    .collect();
                 records += waiting;
                 for recorded in waits {
                     if let Recorded::Wait(wait) = recorded {

@@ -31,6 +31,8 @@ use super::mask::Mask;
 pub(super) const GENESIS: [u8; 32] = [0; 32];
 /// Pieces that are kept of each kind.
 const FRAGMENTS: usize = 512;
+/// The same of contexts, which differ more.
+const CONTEXTS: usize = 1_024;
 
 /// What shapes every record.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Renderer {
             who: Fragments::new(FRAGMENTS),
             what: Fragments::new(FRAGMENTS),
             how: Fragments::new(FRAGMENTS),
-            context: Fragments::new(FRAGMENTS),
+            context: Fragments::new(CONTEXTS),
             why: Fragments::new(FRAGMENTS),
         }
     }
