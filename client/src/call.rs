@@ -38,7 +38,8 @@ pub(crate) struct Method {
 }
 
 macro_rules! methods {
-    ($($constant:ident = $service:literal $name:literal;)*) => {$(
+    ($($(#[$attribute:meta])* $constant:ident = $service:literal $name:literal;)*) => {$(
+        $(#[$attribute])*
         pub(crate) const $constant: Method = Method { name: $name, path: concat!("/", $service, "/", $name) };
     )*};
 }
@@ -51,6 +52,8 @@ methods! {
     LIST_CONTEXT_KEYS = "portcullis.v1.AuthorizationService" "ListContextKeys";
     GET_STATUS = "portcullis.v1.PolicySetService" "GetStatus";
     WATCH_REVISIONS = "portcullis.v1.PolicySetService" "WatchRevisions";
+    #[cfg(feature = "embedded")]
+    WATCH_POLICY_SET = "portcullis.v1.PolicySetService" "WatchPolicySet";
     WAIT_FOR_REVISION = "portcullis.v1.PolicySetService" "WaitForRevision";
     HEALTH = "grpc.health.v1.Health" "Check";
 }

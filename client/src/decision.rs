@@ -232,7 +232,7 @@ pub(crate) enum Message {
     Worded(String),
     /// The engine of this process words it when somebody wants to read it.
     #[cfg(feature = "embedded")]
-    OfEngine,
+    OfEngine(portcullis_engine::Reason, portcullis_engine::Layer),
 }
 
 impl Said {
@@ -267,7 +267,7 @@ impl Answer {
         match &self.said.message {
             Message::Worded(text) => Cow::Borrowed(text),
             #[cfg(feature = "embedded")]
-            Message::OfEngine => Cow::Owned(crate::embedded::worded(self)),
+            Message::OfEngine(reason, layer) => Cow::Owned(crate::embedded::worded(self, *reason, *layer)),
         }
     }
 

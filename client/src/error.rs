@@ -43,6 +43,14 @@ pub enum Error {
         /// What is wrong with which field.
         violations: Vec<Violation>,
     },
+    /// The policies held here are no longer known to be the sidecar's.
+    #[error("no sidecar has confirmed the policies for {} s, and they are good for {} s", age.as_secs(), max_age.as_secs())]
+    Stale {
+        /// How long ago a sidecar last said that they are active.
+        age: Duration,
+        /// How long they are good without that.
+        max_age: Duration,
+    },
     /// An answer that this version does not understand.
     #[error("the answer is not understood: {0}")]
     Answer(&'static str),
@@ -53,7 +61,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Timeout(_) => true,
+            Self::Unreachable(_) | Self::Timeout(_) | Self::Stale { .. } => true,
             Self::Refused { code, .. } => matches!(code, Code::Unavailable | Code::ResourceExhausted),
             Self::Endpoint(_) | Self::Credentials(_) | Self::Answer(_) => false,
         }

@@ -10,9 +10,13 @@ mod call;
 mod client;
 mod convert;
 mod decision;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 #[cfg(feature = "enforce")]
 pub mod enforce;
 mod error;
+#[cfg(feature = "embedded")]
+pub mod hybrid;
 mod observer;
 mod pipeline;
 mod request;
@@ -26,7 +30,11 @@ pub use builder::Builder;
 pub use cache::Cache;
 pub use client::{Client, Health};
 pub use decision::{Answer, Decision, Denied, Layer, Permit, Reason, Statement};
+#[cfg(feature = "embedded")]
+pub use embedded::Embedded;
 pub use error::{Error, Violation};
+#[cfg(feature = "embedded")]
+pub use hybrid::Hybrid;
 pub use observer::{Event, Observer};
 pub use pipeline::Pipeline;
 pub use request::{Request, Session, Value};

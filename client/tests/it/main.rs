@@ -3,9 +3,11 @@
 
 mod cached;
 mod calls;
+mod embedded;
 mod enforce;
 mod enforce_axum;
 mod enforce_tonic;
+mod hybrid;
 mod proof;
 mod sidecar;
 mod testing;

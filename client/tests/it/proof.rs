@@ -9,7 +9,7 @@ use portcullis_client::{Authorizer as _, Client, Error};
 use crate::sidecar::{SOON, Sidecar, allowed};
 
 /// Writes a file that only its owner may read.
-fn put(path: &Path, text: &str) -> PathBuf {
+pub(crate) fn put(path: &Path, text: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path.with_extension("new"), text).unwrap();
     fs::set_permissions(path.with_extension("new"), fs::Permissions::from_mode(0o600)).unwrap();
