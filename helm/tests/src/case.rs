@@ -1,7 +1,7 @@
 //! One way to use the chart: `cases/NAME.yaml`. Its first lines are comments of the form `# word: text`. `covers` says what
 //! it is for and is required. `chart` names another chart of this repository, which has this one as a dependency; `values`
-//! a file of values below those of the case; `manifest` a file of plain objects instead of a chart. `api-versions` names
-//! what the cluster has besides Kubernetes, `given` what the user has made before, `without` a rule that the case breaks
+//! a file of values below those of the case; `manifest` a file of plain objects instead of a chart. `kube` is the
+//! version of Kubernetes, `api-versions` names what the cluster has besides, `given` what the user has made before, `without` a rule that the case breaks
 //! on purpose, and why. The rest is values.
 
 use std::path::{Path, PathBuf};
@@ -92,10 +92,11 @@ impl Case {
         Ok(arguments)
     }
 
-    /// What `helm template` takes besides.
-    pub(crate) fn api_versions(&self) -> impl Iterator<Item = String> {
+    /// What `helm template` takes besides, which asks no cluster what it is.
+    pub(crate) fn cluster_flags(&self) -> impl Iterator<Item = String> {
         let versions = self.said("api-versions").flat_map(str::split_whitespace);
-        versions.map(|version| format!("--api-versions={version}"))
+        let versions = versions.map(|version| format!("--api-versions={version}"));
+        versions.chain(self.said("kube").map(|version| format!("--kube-version={version}")))
     }
 
     /// The objects, tests of helm included. Rendered once.
@@ -106,7 +107,7 @@ impl Case {
         let text = match self.said("manifest").next() {
             Some(file) => std::fs::read_to_string(Rig::repository().join(file))?,
             None => {
-                let arguments = self.arguments(rig, NAMESPACE)?.into_iter().chain(self.api_versions());
+                let arguments = self.arguments(rig, NAMESPACE)?.into_iter().chain(self.cluster_flags());
                 rig.helm_text("template", arguments)?
             }
         };

@@ -146,7 +146,7 @@ impl<'a> Pod<'a> {
         let stays = pod.stays();
         let mine = pod.containers().filter(|(life, container)| {
             let starts = *life == Life::Sidecar || (*life == Life::Main && stays);
-            starts && container.text("/image").starts_with("portcullis:")
+            starts && container.text("/image").split([':', '@']).next() == Some("portcullis")
         });
         let names: Vec<String> = mine.map(|(_, container)| container.text("/name").to_owned()).collect();
         let mut ready = None;

@@ -110,9 +110,22 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "pods: an audit file", |stage| {
             pods::audited(stage.place("pods-audit")?, stage.case("deployment-claim")?)
         }),
+        trial(stage, "pods: a sidecar in an older cluster", |stage| {
+            pods::sidecar(stage.place("pods-older")?, stage.case("older-cluster")?)
+        }),
+        trial(stage, "pods: what sidecars share", |stage| {
+            pods::shared(stage.place("pods-shared")?, stage.case("sidecar")?)
+        }),
+        trial(stage, "pods: several sources", |stage| {
+            pods::sources(stage.place("pods-sources")?, stage.case("deployment-sources")?)
+        }),
+        trial(stage, "pods: a git repository", |stage| {
+            pods::repository(stage.place("pods-git")?, stage.case("deployment-git")?)
+        }),
         trial(stage, "pods: an injected sidecar", |stage| {
             pods::injected(stage.place("pods-injected")?, &stage.schemas)
         }),
+        trial(stage, "render: every named template", |_| render::every_named_template()),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
     ];
     type Check = fn(&Stage, &Case) -> anyhow::Result<()>;

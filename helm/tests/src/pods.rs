@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -187,8 +187,11 @@ pub(crate) fn sidecar(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     place.install(case, &[])?;
     let node = Node::new(place.rig, place.cluster, place.namespace)?;
     let mut pod = workload(place, &node)?;
-    tested(place, &node, None)?;
-    asked_from_the_service(place, &mut pod, "a sidecar")
+    // A chart may leave the test out.
+    if !place.hooks()?.is_empty() {
+        tested(place, &node, None)?;
+    }
+    asked_from_the_service(place, &mut pod, &format!("a sidecar ({})", case.name))
 }
 
 /// The same from a manifest without helm.
@@ -298,6 +301,73 @@ pub(crate) fn audited(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     ensure!(answers(container, "--server=127.0.0.1:8180", &QUESTION, "allow")?, "what is allowed is denied");
     let copier = pod.container("portcullis-audit")?;
     until("the record is copied", || Ok(copier.said().contains("devops-engineer").then_some(())))
+}
+
+/// What sidecars share, installed by itself: its test has a sidecar of its own.
+pub(crate) fn shared(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
+    place.install(case, &[])?;
+    tested(place, &Node::new(place.rig, place.cluster, place.namespace)?, None)
+}
+
+/// Policies of several sources are folders of one policy directory.
+pub(crate) fn sources(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
+    let file = |name: &str| fs::read_to_string(Rig::repository().join("examples/quickstart").join(name));
+    for (name, file, text) in [
+        ("policies", "users.json", file("users.json")?),
+        ("base", "policies.json", file("policies.json")?),
+        ("team-a", "roles.json", file("roles.json")?),
+    ] {
+        create(
+            place,
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {file: text}}),
+        )?;
+    }
+    secret(place, "sealed", &[("resources.json", &file("resources.json")?)])?;
+    place.install(case, &[])?;
+    let node = Node::new(place.rig, place.cluster, place.namespace)?;
+    let mut pod = workload(place, &node)?;
+    confined(&mut pod, "a pod with six sources")?;
+    let container = pod.container("portcullis")?;
+    ensure!(answers(container, "--server=127.0.0.1:8180", &QUESTION, "allow")?, "what is allowed is denied");
+    until("the decision is on standard output", || {
+        Ok(container.said().contains("devops-engineer").then_some(()))
+    })
+}
+
+/// Policies of a git repository: git-sync is not run, but what it does is done. Each commit is a folder, and one rename
+/// leads the link `current` to the next one.
+pub(crate) fn repository(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
+    secret(place, "git-credentials", &[("password", "secret")])?;
+    place.install(case, &[])?;
+    let node = Node::new(place.rig, place.cluster, place.namespace)?;
+    let mut pod = workload(place, &node)?;
+    let described = pod.stored.pod().context("no pod")?;
+    let git = described.containers().find(|(_, container)| container.text("/name") == "portcullis-git");
+    let mounts = git.context("no git-sync")?.1.list("/volumeMounts");
+    let mount =
+        mounts.iter().find(|mount| mount.text("/mountPath") == "/git").context("git-sync has no root")?;
+    let root = pod.volume(mount.text("/name"))?.to_owned();
+    let commit = |name: &str, by: &str| -> anyhow::Result<()> {
+        let folder = root.join(".worktrees").join(name).join("policies");
+        fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(Rig::repository().join("examples/orders-service"))? {
+            let entry = entry?;
+            let text = fs::read_to_string(entry.path())?.replace("\"Allow\"", by);
+            fs::write(folder.join(entry.file_name()), text)?;
+        }
+        symlink(Path::new(".worktrees").join(name), root.join("next"))?;
+        Ok(fs::rename(root.join("next"), root.join("current"))?)
+    };
+    commit("one", "\"Allow\"")?;
+    confined(&mut pod, "a pod with a git repository")?;
+    let container = pod.container("portcullis")?;
+    ensure!(answers(container, "--server=127.0.0.1:8180", &ORDER, "allow")?, "what is allowed is denied");
+    let begun = Instant::now();
+    commit("two", "\"Deny\"")?;
+    until("the commit is enforced", || {
+        Ok(answers(container, "--server=127.0.0.1:8180", &ORDER, "deny")?.then_some(()))
+    })?;
+    measured("a commit is enforced after", begun.elapsed())
 }
 
 /// A manifest that `portcullis inject` gives a sidecar keeps every rule, is valid and answers; taken out, it is as before.

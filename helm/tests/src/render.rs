@@ -37,9 +37,10 @@ pub(crate) fn snapshot(rig: &Rig, case: &Case) -> anyhow::Result<()> {
 
 /// Helm 3, which many still have, makes the same of a case.
 pub(crate) fn old_helm(rig: &Rig, case: &Case) -> anyhow::Result<()> {
-    let arguments = case.arguments(rig, NAMESPACE)?.into_iter().chain(case.api_versions());
-    // Built from its module it takes a very old Kubernetes for granted.
-    let output = rig.command("helm3")?.args(["template", "--kube-version=1.37"]).args(arguments).output()?;
+    let arguments = case.arguments(rig, NAMESPACE)?.into_iter().chain(case.cluster_flags());
+    // Built from its module it takes a very old Kubernetes for granted; of two versions the later one counts.
+    let output =
+        rig.command("helm3")?.args(["template", "--kube-version=1.37.0"]).args(arguments).output()?;
     let objects = manifest::objects(&rig::text(output, "helm 3 template")?)?;
     let values = |objects: &[Object]| objects.iter().map(|object| object.value.clone()).collect::<Vec<_>>();
     ensure!(values(&objects) == values(case.render(rig)?), "helm 3 renders something else");
@@ -100,4 +101,35 @@ pub(crate) fn every_template(rig: &Rig, cases: &[Case]) -> anyhow::Result<()> {
     }
     ensure!(missing.is_empty(), "no case renders {}", missing.join(", "));
     Ok(())
+}
+
+/// Every named template of the chart is used: by the chart, by an example or by a chart of the checks.
+pub(crate) fn every_named_template() -> anyhow::Result<()> {
+    let (mut text, mut folders) = (String::new(), vec![Rig::chart().join("templates")]);
+    folders.extend(["examples/deploy", "helm/tests/charts"].map(|folder| Rig::repository().join(folder)));
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|ending| ending == "tpl" || ending == "yaml" || ending == "txt")
+            {
+                text.push_str(&without_comments(&std::fs::read_to_string(path)?));
+            }
+        }
+    }
+    let defined = text.split("define \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let used = |name: &str| text.contains(&format!("include \"{name}\""));
+    let idle: Vec<&str> = defined.filter(|name| !used(name)).collect();
+    ensure!(idle.is_empty(), "nobody includes {}", idle.join(", "));
+    Ok(())
+}
+
+fn without_comments(template: &str) -> String {
+    let mut parts = template.split("/*");
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.filter_map(|part| Some(part.split_once("*/")?.1));
+    std::iter::once(first).chain(rest).collect()
 }

@@ -232,7 +232,7 @@ pub(crate) fn effective(rig: &Rig, cases: &[Case]) -> anyhow::Result<()> {
     let mut uses = Vec::new();
     for case in cases.iter().filter(|case| case.is_own()) {
         let objects = case.render(rig)?.iter().map(|object| object.value.clone()).collect();
-        uses.push((case.values()?, case.api_versions().collect(), Some(objects)));
+        uses.push((case.values()?, case.cluster_flags().collect(), Some(objects)));
     }
     for refusal in refusals()?.iter().filter(|refusal| refusal.at("/chart").is_null()) {
         uses.push((refusal.at("/values").clone(), Vec::new(), None));
