@@ -23,6 +23,8 @@
 //! | `aws:UserAgent` | the header, when there is one; the client chooses it |
 //! | `http:Method` | the method, unless it is a gRPC call |
 //!
+//! A [cache](crate::Cache) keeps an answer for each of these contexts, and so for each address and agent.
+//!
 //! An allow calls the inner service, with the [`Permit`] in the extensions of the request. Everything else is answered here,
 //! and says nothing of policies:
 //!

@@ -1,15 +1,19 @@
 //! The script, the record, and what a test may state of the record.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wildmatch::WildMatch;
 
 use crate::authorizer::Authorizer;
 use crate::decision::{Decision, Layer, Message, Reason, Said};
+use crate::embedded::{Embedded, LoadError};
 use crate::error::Error;
 use crate::request::Request;
+
+/// Reads questions as a sidecar does; what it decides is of no interest.
+static READER: LazyLock<Result<Embedded, LoadError>> = LazyLock::new(|| Embedded::from_json("{}"));
 
 /// What the fake is to say.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +26,7 @@ pub enum Verdict {
     Fail(Error),
 }
 
-/// An authorizer that follows a script. Clones share script and record: a test keeps one and gives the other away.
+/// An authorizer that follows a script, and policies where it has some and the script is silent. Clones share script and record: a test keeps one and gives the other away.
 ///
 /// Of several rules that fit a question the last one stated answers, so that a test may change its mind on the way. In patterns
 /// `*` stands for any text and `?` for one character; actions ignore case.
@@ -33,12 +37,13 @@ pub struct Fake {
 
 #[derive(Default)]
 struct Shared {
-    rules: Vec<Rule>,
+    rules: Vec<Arc<Rule>>,
+    policies: Option<Embedded>,
     delay: Duration,
     asked: Vec<Request>,
 }
 
-type Judge = Arc<dyn Fn(&Request) -> Option<Verdict> + Send + Sync>;
+type Judge = Box<dyn Fn(&Request) -> Option<Verdict> + Send + Sync>;
 
 enum Rule {
     Pattern { action: WildMatch, resource: WildMatch, verdict: Verdict },
@@ -83,6 +88,15 @@ impl Fake {
         Self::deny_all().fail("*", "*", error)
     }
 
+    /// Answers as these policies say: the text of one file of a policy directory.
+    ///
+    /// # Errors
+    /// When they do not load, with the place of each mistake.
+    pub fn from_json(text: impl Into<Vec<u8>>) -> Result<Self, LoadError> {
+        let shared = Shared { policies: Some(Embedded::from_json(text)?), ..Shared::default() };
+        Ok(Self { shared: Arc::new(Mutex::new(shared)) })
+    }
+
     /// From now on allows what fits.
     pub fn allow(self, action: &str, resource: &str) -> Self {
         self.state(action, resource, Verdict::Allow)
@@ -100,7 +114,7 @@ impl Fake {
 
     /// From now on says what the closure says; where it says nothing, what was stated before holds.
     pub fn judge(self, judge: impl Fn(&Request) -> Option<Verdict> + Send + Sync + 'static) -> Self {
-        self.lock().rules.push(Rule::Judge(Arc::new(judge)));
+        self.lock().rules.push(Arc::new(Rule::Judge(Box::new(judge))));
         self
     }
 
@@ -112,7 +126,7 @@ impl Fake {
 
     fn state(self, action: &str, resource: &str, verdict: Verdict) -> Self {
         let (action, resource) = (WildMatch::new(&action.to_ascii_lowercase()), WildMatch::new(resource));
-        self.lock().rules.push(Rule::Pattern { action, resource, verdict });
+        self.lock().rules.push(Arc::new(Rule::Pattern { action, resource, verdict }));
         self
     }
 
@@ -187,14 +201,27 @@ impl Authorizer for Fake {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let verdict = self.lock().rules.iter().rev().find_map(|rule| rule.verdict(&request));
-        match verdict {
-            Some(Verdict::Allow) => Ok(said(Reason::Allowed, number, request)),
-            Some(Verdict::Deny) => Ok(said(Reason::ExplicitDeny, number, request)),
-            None => Ok(said(Reason::ImplicitDeny, number, request)),
-            Some(Verdict::Fail(error)) => Err(error),
+        check(&request)?;
+        let (rules, policies) = {
+            let shared = self.lock();
+            (shared.rules.clone(), shared.policies.clone())
+        };
+        // Without the lock: a closure may look at the fake.
+        let verdict = rules.iter().rev().find_map(|rule| rule.verdict(&request));
+        match (verdict, policies) {
+            (Some(Verdict::Allow), _) => Ok(said(Reason::Allowed, number, request)),
+            (Some(Verdict::Deny), _) => Ok(said(Reason::ExplicitDeny, number, request)),
+            (Some(Verdict::Fail(error)), _) => Err(error),
+            (None, Some(policies)) => policies.decide_now(request),
+            (None, None) => Ok(said(Reason::ImplicitDeny, number, request)),
         }
     }
+}
+
+/// Whether a sidecar would read the question at all.
+fn check(request: &Request) -> Result<(), Error> {
+    let Ok(reader) = &*READER else { return Err(Error::Answer("the fake cannot read questions")) };
+    reader.decide_now(request.clone().min_generation(0)).map(drop)
 }
 
 fn said(reason: Reason, number: usize, request: Request) -> Decision {

@@ -103,3 +103,39 @@ async fn a_statement_that_is_wrong_says_what_was_asked() {
     );
     assert_eq!(said(&|| pdp.assert_asked_nothing()), format!("nothing was to be asked, but {asked}"));
 }
+
+const POLICIES: &str = r#"{"UserDetailList": [{"UserName": "alice", "Arn": "arn:aws:iam::111122223333:user/alice",
+    "UserPolicyList": [{"PolicyName": "orders", "PolicyDocument": {"Version": "2012-10-17", "Statement":
+        {"Effect": "Allow", "Action": "orders:*", "Resource": "arn:acme:orders:*:*:order/4?"}}}]}]}"#;
+
+#[tokio::test]
+async fn policies_answer_where_the_script_is_silent() {
+    let pdp = Fake::from_json(POLICIES).unwrap().deny("orders:Delete*", "*");
+    assert_eq!(reason(&pdp, "orders:GetOrder").await, Reason::Allowed);
+    assert_eq!(reason(&pdp, "orders:DeleteOrder").await, Reason::ExplicitDeny);
+    assert_eq!(reason(&pdp, "invoices:Get").await, Reason::ImplicitDeny);
+    pdp.assert_asked(ALICE, "invoices:Get", ORDER);
+    let problem = Fake::from_json(POLICIES.replace("Effect", "Efect")).unwrap_err().to_string();
+    assert!(problem.contains("invalid-effect"), "{problem}");
+}
+
+#[tokio::test]
+async fn what_a_sidecar_would_refuse_is_refused() {
+    let pdp = Fake::allow_all();
+    for question in [
+        Request::new(ALICE, "orders:Get*", ORDER),
+        Request::new(ALICE, "orders", ORDER),
+        Request::new(ALICE, "orders:GetOrder", "order/42"),
+        Request::new("alice", "orders:GetOrder", ORDER),
+        Request::new(ALICE, "orders:GetOrder", ORDER).context("aws:PrincipalArn", ALICE),
+        Request::new(ALICE, "orders:GetOrder", ORDER).context("aws:SourceIp", "here"),
+    ] {
+        let refused = pdp.decide(question.clone()).await;
+        assert!(
+            matches!(&refused, Err(Error::Refused { code: tonic::Code::InvalidArgument, .. })),
+            "{question:?}: {refused:?}"
+        );
+    }
+    let later = Request::new(ALICE, "orders:GetOrder", ORDER).min_generation(7);
+    assert_eq!(pdp.decide(later).await.unwrap().answer().generation(), 7);
+}
