@@ -1,8 +1,9 @@
-//! An HTTP service whose every route is decided upon before its handler runs, and which asks once more for what only the body
-//! of a request tells.
+//! An HTTP service whose every route is decided upon before its handler runs, and which asks once more for what only the
+//! body of a request tells.
 //!
-//! `cargo run -p portcullis-client --example axum_service` starts it on a free port, calls it a few times, and ends. With
-//! `PORTCULLIS=unix:/run/portcullis/portcullis.sock` it asks a sidecar; without, it reads `examples/orders-service` itself.
+//! `cargo run -p portcullis-client --example axum_service` starts it on a free port, calls it a few times, and ends.
+//! With `PORTCULLIS=unix:/run/portcullis/portcullis.sock` it asks a sidecar; without, it reads `examples/orders-service`
+//! itself.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::error::Error;
@@ -14,11 +15,11 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use http::{Method, StatusCode};
+use http::Method;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
-use portcullis_client::enforce::{Caller, Enforcer, Routes, RuleError};
-use portcullis_client::{AnyAuthorizer, Authorizer as _, Client, Embedded, Permit};
+use portcullis_client::enforce::{Caller, Enforcer, Refusal, Routes, RuleError};
+use portcullis_client::{AnyAuthorizer, Authorizer as _, Client, Embedded, Permit, Value};
 
 const ORDER: &str = "arn:acme:orders:eu-1:123456789012:order/{id}";
 
@@ -74,15 +75,12 @@ async fn refund(
     Extension(caller): Extension<Caller>,
     read: Permit,
     cents: String,
-) -> Result<String, StatusCode> {
-    let cents: u64 = cents.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+) -> Result<String, Refusal> {
     let order = read.request().resource();
-    let decision = pdp
-        .authorize(caller.principal(), "orders:RefundOrder", order)
-        .context("orders:AmountCents", cents)
-        .await
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    decision.require().map_err(|_| StatusCode::FORBIDDEN)?;
+    pdp.authorize(caller.principal(), "orders:RefundOrder", order)
+        .context("orders:AmountCents", Value::number(cents.as_str()))
+        .await?
+        .require()?;
     Ok(format!("{cents} cents of {order} are refunded"))
 }
 
@@ -103,6 +101,7 @@ async fn demo() -> Result<Vec<String>, Box<dyn Error>> {
         ("POST", "/orders/1001/cancel", "Bearer anna", ""),
         ("POST", "/orders/42/refund", "Bearer anna", "4900"),
         ("POST", "/orders/42/refund", "Bearer anna", "250000"),
+        ("POST", "/orders/42/refund", "Bearer anna", "much"),
         ("GET", "/orders/..%2F1001", "Bearer anna", ""),
         ("GET", "/admin", "Bearer anna", ""),
     ] {
@@ -133,6 +132,7 @@ mod tests {
             "200 POST /orders/42/cancel",
             "403 POST /orders/1001/cancel",
             "200 POST /orders/42/refund",
+            "403 POST /orders/42/refund",
             "403 POST /orders/42/refund",
             "403 GET /orders/..%2F1001",
             "403 GET /admin",

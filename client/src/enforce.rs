@@ -9,8 +9,8 @@
 //!
 //! For each request the layer asks *may this caller do this action on this resource in this context?*
 //!
-//! - **Caller**: a [`Caller`] in the extensions of the request, put there by the service's own authentication, which has to
-//!   stand outside of this layer. No header that a client chooses is read. [`Enforcer::caller`] reads it from elsewhere.
+//! - **Caller**: a [`Caller`] in the extensions of the request, put there by the service's own authentication, which has
+//!   to stand outside of this layer. No header that a client chooses is read. [`Enforcer::caller`] reads it from elsewhere.
 //! - **Action and resource**: what a [`Mapper`] makes of the request: [`GrpcMethods`] of a gRPC method path, `Routes` of an
 //!   axum route, `Enforcer::require` beside an axum handler, or a closure. A request of which it makes nothing is refused;
 //!   what anybody may call is listed by name.
@@ -25,8 +25,8 @@
 //!
 //! A [cache](crate::Cache) keeps an answer for each of these contexts, and so for each address and agent.
 //!
-//! An allow calls the inner service, with the [`Permit`] in the extensions of the request. Everything else is answered here,
-//! and says nothing of policies:
+//! An allow calls the inner service, with the [`Permit`] in the extensions of the request. Everything else is answered
+//! here, and says nothing of policies:
 //!
 //! | outcome | HTTP | gRPC |
 //! |---|---|---|
@@ -34,16 +34,17 @@
 //! | no caller | 403 | `UNAUTHENTICATED` |
 //! | no decision | 503 | `UNAVAILABLE` |
 //!
-//! HTTP answers are problem documents (RFC 9457) with a `request_id`; gRPC answers carry a `google.rpc.RequestInfo`. The id is
-//! the one of the sidecar's log and audit records, or a new one when no sidecar answered; an event of `tracing` tells the
-//! service's own log the rest. The [`Refusal`] is in the extensions of the response, for layers outside that count or word it
-//! otherwise. A 401 needs a challenge, which only the service's authentication knows: it answers so itself, outside.
+//! HTTP answers are problem documents (RFC 9457) with a `request_id`; gRPC answers carry a `google.rpc.RequestInfo`. The
+//! id is the one of the sidecar's log and audit records, or a new one when no sidecar answered; an event of `tracing`
+//! tells the service's own log the rest. The [`Refusal`] is in the extensions of the response, for layers outside that
+//! count or word it otherwise. A 401 needs a challenge, which only the service's authentication knows: it answers so
+//! itself, outside.
 //!
-//! The body is not read, so a gRPC call is judged by its method and headers. A handler that learns from the message what it is
-//! about asks again, with [`Authorizer::authorize`].
+//! The body is not read, so a gRPC call is judged by its method and headers. A handler that learns from the message what
+//! it is about asks again, with [`Authorizer::authorize`].
 //!
-//! Invariant (NO-WAY-AROUND): the inner service is called for a request that a mapper calls public or that was allowed, and
-//! for no other.
+//! Invariant (NO-WAY-AROUND): the inner service is called for a request that a mapper calls public or that was allowed,
+//! and for no other.
 
 mod caller;
 mod facts;

@@ -49,17 +49,12 @@ impl Orders for Shop {
         let caller = caller.ok_or_else(|| Status::unauthenticated("who calls?"))?;
         let order = request.into_inner();
         // The message says which order and how much; the layer does not read messages.
-        let decision = self
-            .pdp
-            .authorize(
-                caller.principal(),
-                "orders:RefundOrder",
-                format!("arn:acme:orders:eu-1:123456789012:order/{}", order.id),
-            )
+        let resource = format!("arn:acme:orders:eu-1:123456789012:order/{}", order.id);
+        self.pdp
+            .authorize(caller.principal(), "orders:RefundOrder", resource)
             .context("orders:AmountCents", order.cents)
-            .await
-            .map_err(|_| Status::unavailable("no decision could be made"))?;
-        decision.require().map_err(|_| Status::permission_denied("access denied"))?;
+            .await?
+            .require()?;
         Ok(Response::new(order))
     }
 }

@@ -1,5 +1,5 @@
-//! Messages, server and client of `orders.v1.Orders`, written by hand so that the example needs no build script. In a service
-//! of your own `tonic-prost-build` makes them of a `.proto` file.
+//! Messages, server and client of `orders.v1.Orders`, written by hand so that the example needs no build script. In a
+//! service of your own `tonic-prost-build` makes them of a `.proto` file.
 
 use std::convert::Infallible;
 use std::sync::Arc;

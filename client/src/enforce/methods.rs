@@ -8,13 +8,13 @@ use super::mapper::{Mapper, Need, Unmapped};
 
 /// Makes `orders.v1:GetOrder` of `/orders.v1.OrderService/GetOrder`.
 ///
-/// The vendor of the action is the protobuf package, dots and all, which IAM's grammar takes; an underscore, which it does not
-/// take, becomes `-`, which no package has. A service without a package is its own vendor. Two services of one package that
-/// have a method of the same name would share one action: give one of them a vendor of its own with
+/// The vendor of the action is the protobuf package, dots and all, which IAM's grammar takes; an underscore, which it
+/// does not take, becomes `-`, which no package has. A service without a package is its own vendor. Two services of one
+/// package that have a method of the same name would share one action: give one of them a vendor of its own with
 /// [`vendor`](Self::vendor).
 ///
-/// Every method is asked for on the resource `*`, unless told otherwise: what a call is about is in its message, and the message
-/// is not read. Only statements with `"Resource": "*"` are about it.
+/// Every method is asked for on the resource `*`, unless told otherwise: what a call is about is in its message, and the
+/// message is not read. Only statements with `"Resource": "*"` are about it.
 ///
 /// A path of another form is refused. Methods for everybody, such as health, are listed with [`public`](Self::public).
 #[derive(Debug, Clone, Default)]

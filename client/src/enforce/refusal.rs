@@ -30,6 +30,10 @@ pub enum Why {
 }
 
 /// A request that was refused; in the extensions of the response.
+///
+/// A handler that asks itself refuses in the same words with it, and with an id and an event of its own:
+/// `pdp.authorize(..).await?.require()?` in a function whose error is `Refusal` (it is a response of axum's, with the
+/// feature `axum`) or [`tonic::Status`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     why: Why,
@@ -82,18 +86,61 @@ impl Refusal {
         }
     }
 
-    pub(super) fn into_response(self, is_grpc: bool) -> Response<Full<Bytes>> {
-        let (status, code, detail) = self.words();
-        let mut response = if is_grpc {
-            let details = ErrorDetails::with_request_info(self.id.as_str(), "");
-            let message = format!("{detail} (request {})", self.id);
-            // Without a body the status goes into the headers: a gRPC answer of trailers only.
-            Status::with_error_details(code, message, details).into_http()
-        } else {
-            problem(status, detail, &self.id)
-        };
+    /// A problem document (RFC 9457).
+    #[must_use]
+    pub fn into_problem(self) -> Response<Full<Bytes>> {
+        let (status, _, detail) = self.words();
+        let mut response = problem(status, detail, &self.id);
         response.extensions_mut().insert(self);
         response
+    }
+
+    pub(super) fn into_response(self, is_grpc: bool) -> Response<Full<Bytes>> {
+        if !is_grpc {
+            return self.into_problem();
+        }
+        // Without a body the status goes into the headers: a gRPC answer of trailers only.
+        let mut response = self.status().into_http();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn status(&self) -> Status {
+        let (_, code, detail) = self.words();
+        let details = ErrorDetails::with_request_info(self.id.as_str(), "");
+        Status::with_error_details(code, format!("{detail} (request {})", self.id), details)
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::new(Why::Denied(denied))
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::new(Why::NoDecision(error))
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        refusal.status()
+    }
+}
+
+/// As a [`Refusal`].
+impl From<Denied> for Status {
+    fn from(denied: Denied) -> Self {
+        Refusal::from(denied).into()
+    }
+}
+
+/// As a [`Refusal`].
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Refusal::from(error).into()
     }
 }
 

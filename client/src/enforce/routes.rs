@@ -10,8 +10,9 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use super::mapper::{Mapper, Need, Unmapped};
+use super::refusal::{self, Refusal};
 use super::template::{RuleError, Template};
-use super::{EnforceLayer, Enforcer, refusal};
+use super::{EnforceLayer, Enforcer};
 use crate::authorizer::Authorizer;
 use crate::decision::Permit;
 
@@ -32,13 +33,14 @@ use crate::decision::Permit;
 /// # Ok(app) }
 /// ```
 ///
-/// A placeholder of the resource takes the value that the handler sees, percent-decoded once. `{id}` takes no empty value, no
-/// `.` or `..`, and none with `/`, `:`, `\`, `*`, `?` or control characters; `{*rest}` takes such values with `/` between them.
-/// Before the fifth colon of the ARN only letters, digits, `-`, `_` and `.` are taken. Any other request is refused, so that a
-/// path leads to one kind of resource, whatever it says. Services with other names state them in a mapper of their own.
+/// A placeholder of the resource takes the value that the handler sees, percent-decoded once. `{id}` takes no empty
+/// value, no `.` or `..`, and none with `/`, `:`, `\`, `*`, `?` or control characters; `{*rest}` takes such values with
+/// `/` between them. Before the fifth colon of the ARN only letters, digits, `-`, `_` and `.` are taken. Any other
+/// request is refused, so that a path leads to one kind of resource, whatever it says. Services with other names state
+/// them in a mapper of their own.
 ///
-/// With `Router::layer` a path that the router does not know is refused; with `Router::route_layer` it is 404. Either protects
-/// the routes that were added before it. A rule for `GET` is one for `HEAD`, unless there is one.
+/// With `Router::layer` a path that the router does not know is refused; with `Router::route_layer` it is 404. Either
+/// protects the routes that were added before it. A rule for `GET` is one for `HEAD`, unless there is one.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     rules: HashMap<String, Vec<(Method, Option<Require>)>>,
@@ -54,8 +56,8 @@ impl Routes {
     /// A route as the router has it, nesting included, and what it needs.
     ///
     /// # Errors
-    /// When action or resource are malformed, the resource has a placeholder that the route does not have, or the route is
-    /// listed already.
+    /// When action or resource are malformed, the resource has a placeholder that the route does not have, or the route
+    /// is listed already.
     pub fn on(self, method: Method, route: &str, action: &str, resource: &str) -> Result<Self, RuleError> {
         let require = Require::new(action, resource)?;
         for name in require.resource.places() {
@@ -146,8 +148,8 @@ fn path_parameters(head: &mut Parts) -> Result<RawPathParams, Unmapped> {
 }
 
 impl<A: Authorizer + 'static> Enforcer<A> {
-    /// Action and resource beside an axum handler. The placeholders of the resource are those of the route; see [`Routes`] for
-    /// what they take.
+    /// Action and resource beside an axum handler. The placeholders of the resource are those of the route; see
+    /// [`Routes`] for what they take.
     ///
     /// ```
     /// # use axum::{Router, routing::{delete, get}};
@@ -163,8 +165,8 @@ impl<A: Authorizer + 'static> Enforcer<A> {
     /// # Ok(app) }
     /// ```
     ///
-    /// It protects the methods to the left of it. A handler that takes a [`Permit`] answers 500 where the layer is forgotten; a
-    /// table of [`Routes`] refuses what was forgotten.
+    /// It protects the methods to the left of it. A handler that takes a [`Permit`] answers 500 where the layer is
+    /// forgotten; a table of [`Routes`] refuses what was forgotten.
     ///
     /// # Errors
     /// When action or resource are malformed.
@@ -179,6 +181,12 @@ impl<S: Sync> FromRequestParts<S> for Permit {
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         head.extensions.get::<Self>().cloned().ok_or(Unguarded(()))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.into_problem().map(axum::body::Body::new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ARN of a resource with places for what the path of a request says.
 //!
-//! Invariant (ONE-SHAPE): whatever the values are, the text has as many parts between its separators as the template has. So
-//! a client that chooses a value chooses among resources of one kind, never another kind.
+//! Invariant (ONE-SHAPE): whatever the values are, the text has as many parts between its separators as the template
+//! has. So a client that chooses a value chooses among resources of one kind, never another kind.
 
 use super::mapper::Unmapped;
 
@@ -154,8 +154,8 @@ impl Takes {
     }
 }
 
-/// One name. `*` and `?` are ordinary characters to the engine, but a handler or a store behind it might take them for more
-/// than one thing; `\` is a separator to some; `.` and `..` name something else than they say.
+/// One name. `*` and `?` are ordinary characters to the engine, but a handler or a store behind it might take them for
+/// more than one thing; `\` is a separator to some; `.` and `..` name something else than they say.
 fn is_segment(value: &str) -> bool {
     let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | ':' | '\\' | '*' | '?');
     !matches!(value, "" | "." | "..") && !value.contains(is_odd)

@@ -26,10 +26,11 @@ pub enum Verdict {
     Fail(Error),
 }
 
-/// An authorizer that follows a script, and policies where it has some and the script is silent. Clones share script and record: a test keeps one and gives the other away.
+/// An authorizer that follows a script, and policies where it has some and the script is silent. Clones share script and
+/// record: a test keeps one and gives the other away.
 ///
-/// Of several rules that fit a question the last one stated answers, so that a test may change its mind on the way. In patterns
-/// `*` stands for any text and `?` for one character; actions ignore case.
+/// Of several rules that fit a question the last one stated answers, so that a test may change its mind on the way. In
+/// patterns `*` stands for any text and `?` for one character; actions ignore case.
 #[derive(Clone, Default)]
 pub struct Fake {
     shared: Arc<Mutex<Shared>>,

@@ -413,3 +413,26 @@ fn nothing_is_waited_for_but_the_decision() {
     assert!(ready(&mut service).now_or_never().is_some());
     assert!(service.call(request("/report")).now_or_never().is_some());
 }
+
+#[tokio::test]
+async fn a_handler_that_asks_itself_refuses_in_the_same_words() {
+    async fn ask(pdp: &Fake) -> Result<Permit, Refusal> {
+        Ok(pdp.authorize(ALICE, "reports:Read", REPORT).await?.require()?)
+    }
+    async fn ask_grpc(pdp: &Fake) -> Result<Permit, tonic::Status> {
+        Ok(pdp.authorize(ALICE, "reports:Read", REPORT).await?.require()?)
+    }
+    assert!(ask(&Fake::allow_all()).await.is_ok() && ask_grpc(&Fake::allow_all()).await.is_ok());
+    for (pdp, number, code) in [
+        (Fake::deny_all(), 403, Code::PermissionDenied),
+        (Fake::fail_all(away()), 503, Code::Unavailable),
+        (Fake::fail_all(malformed()), 403, Code::PermissionDenied),
+    ] {
+        let response = axum::response::IntoResponse::into_response(ask(&pdp).await.unwrap_err());
+        assert_eq!(response.status().as_u16(), number);
+        assert!(response.extensions().get::<Refusal>().is_some());
+        let status = ask_grpc(&pdp).await.unwrap_err();
+        assert_eq!(status.code(), code);
+        assert!(!status.message().contains("10.0.0.9") && !status.message().contains("script"));
+    }
+}
