@@ -8,7 +8,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::content::good_folder;
 use crate::fault::{Fault, Outcome};
 use crate::frames::{
     AUTHORIZE, Attacker, CONTINUATION, Caller, DATA, END_HEADERS, End, FIELDS, HEADERS, PING, PREFACE,
@@ -16,8 +15,9 @@ use crate::frames::{
 };
 use crate::lab::Lab;
 use crate::neighbours::beside;
-use crate::places::limit_descriptors;
+use crate::policies::good_folder;
 use crate::sidecar::{NEVER, Plan, Sidecar, question, until};
+use crate::tracer::limit_descriptors;
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![

@@ -12,10 +12,10 @@ use rustix::process::Signal;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::content::good_folder;
 use crate::fault::{Fault, Outcome};
 use crate::frames::{AUTHORIZE, Caller, framed_bytes};
 use crate::lab::Lab;
+use crate::policies::good_folder;
 use crate::sidecar::{Plan, question, until};
 
 pub(crate) fn faults() -> Vec<Fault> {

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use portcullis_proto::v1::AuthorizeRequest;
 use tokio::time::timeout;
 
-use crate::content::good_folder;
 use crate::fault::{Fault, Outcome};
 use crate::frames::{AUTHORIZE, Answer, Caller, STREAM, answer, framed, framed_bytes};
 use crate::lab::Lab;
-use crate::policies::{ALICE, REPORT};
+use crate::policies::{ALICE, REPORT, good_folder};
 use crate::sidecar::{NEVER, Plan, Sidecar, until};
 
 pub(crate) fn faults() -> Vec<Fault> {

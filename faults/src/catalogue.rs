@@ -5,19 +5,27 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 
 use crate::fault::Fault;
-use crate::{attacks, caller, calls, content, files, identity, places, process, trail};
+use crate::{
+    attacks, caller, calls, config_map, content, ending, files, identity, means, places, process, secrets,
+    system, trail,
+};
 
 /// Every fault.
 fn all() -> Vec<Fault> {
     let mut faults = [
         content::faults(),
         files::faults(),
+        config_map::faults(),
         places::faults(),
+        system::faults(),
         attacks::faults(),
         calls::faults(),
         identity::faults(),
         process::faults(),
+        means::faults(),
+        ending::faults(),
         trail::faults(),
+        secrets::faults(),
         caller::faults(),
     ]
     .into_iter()

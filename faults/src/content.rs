@@ -3,7 +3,7 @@
 //! Most are rows of one table: bytes, the code of the finding, and the last good policy set stays.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -11,7 +11,7 @@ use portcullis_client::{Authorizer as _, Request, Value};
 
 use crate::fault::{Fault, Outcome};
 use crate::lab::Lab;
-use crate::policies::{ALICE, GOOD, REPORT, SECRET, allow, allow_if, arn, user};
+use crate::policies::{ALICE, GOOD, REPORT, SECRET, allow, allow_if, arn, good_folder, put, user};
 use crate::sidecar::{Plan, Sidecar, question};
 use crate::trouble::{Before, told};
 
@@ -175,21 +175,6 @@ fn lists() -> Files {
         ("bad2.json", document.into(), "document-not-object"),
         ("bad3.json", list_for_object.into(), "wrong-type"),
     ]
-}
-
-/// Puts a whole file in place at once.
-pub(crate) fn put(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<PathBuf> {
-    let (next, path) = (folder.join(format!(".{name}.next")), folder.join(name));
-    fs::write(&next, bytes)?;
-    fs::rename(&next, &path).with_context(|| path.display().to_string())?;
-    Ok(path)
-}
-
-/// A folder with the good policies.
-pub(crate) fn good_folder(lab: &Lab, id: &str) -> anyhow::Result<PathBuf> {
-    let folder = lab.folder(id)?;
-    put(&folder, "good.json", GOOD)?;
-    Ok(folder)
 }
 
 async fn refused(lab: Lab, id: &str, files: Files) -> Outcome {

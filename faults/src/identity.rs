@@ -12,9 +12,9 @@ use anyhow::ensure;
 use portcullis_client::{Authorizer as _, Client, Error};
 
 use crate::authority::{Authority, Pair, put_secret};
-use crate::content::good_folder;
 use crate::fault::{Fault, Need, Outcome};
 use crate::lab::Lab;
+use crate::policies::good_folder;
 use crate::sidecar::{NEVER, Plan, Sidecar, question, until};
 
 pub(crate) fn faults() -> Vec<Fault> {

@@ -1,5 +1,12 @@
 //! The policies that the faults play with.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::lab::Lab;
+
 /// May read the reports, except what is secret.
 pub(crate) const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
 /// Hers.
@@ -54,4 +61,19 @@ pub(crate) fn allow_if(condition: &str) -> String {
     format!(
         r#"{{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*", "Condition": {condition}}}"#
     )
+}
+
+/// Puts a whole file in place at once.
+pub(crate) fn put(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<PathBuf> {
+    let (next, path) = (folder.join(format!(".{name}.next")), folder.join(name));
+    fs::write(&next, bytes)?;
+    fs::rename(&next, &path).with_context(|| path.display().to_string())?;
+    Ok(path)
+}
+
+/// A folder with the good policies.
+pub(crate) fn good_folder(lab: &Lab, id: &str) -> anyhow::Result<PathBuf> {
+    let folder = lab.folder(id)?;
+    put(&folder, "good.json", GOOD)?;
+    Ok(folder)
 }
