@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::fault::{Fault, Finding, Verdict, Way};
+use crate::fault::{Fault, Finding, Verdict};
 use crate::lab::{self, Lab};
 use crate::{catalogue, report};
 
@@ -104,16 +104,13 @@ fn run<'a>(lab: &Lab, faults: &'a [Fault], jobs: usize) -> (Vec<Finding<'a>>, Du
 
 fn examine<'a>(lab: &Lab, fault: &'a Fault) -> Finding<'a> {
     let begun = Instant::now();
-    let verdict = match &fault.way {
-        Way::NotHere(why) => Verdict::NotHere((*why).to_owned()),
-        Way::Live(run) => match fault.needs.iter().find_map(|need| lab.lacks(*need)) {
-            Some(lack) => Verdict::Skip(lack),
-            None => {
-                // More kills take more time.
-                let limit = fault.limit + Duration::from_millis(500) * lab.kills();
-                bounded(limit, || run(lab.clone()))
-            }
-        },
+    let verdict = match fault.needs.iter().find_map(|need| lab.lacks(*need)) {
+        Some(lack) => Verdict::Skip(lack),
+        None => {
+            // More kills take more time.
+            let limit = fault.limit + Duration::from_millis(500) * lab.kills();
+            bounded(limit, || (fault.run)(lab.clone()))
+        }
     };
     Finding { fault, verdict, took: begun.elapsed() }
 }

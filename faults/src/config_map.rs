@@ -48,6 +48,11 @@ pub(crate) struct ConfigMap {
 }
 
 impl ConfigMap {
+    /// Nothing is written yet.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), current: None }
+    }
+
     pub(crate) fn publish(&mut self, version: u32, files: &[(String, String)]) -> anyhow::Result<()> {
         let name = format!("..v{version}");
         let inner = self.folder.join(&name);
@@ -80,7 +85,7 @@ fn version(number: u32) -> Vec<(String, String)> {
 async fn storm(lab: Lab) -> Outcome {
     const SWAPS: u32 = 1_000;
     let folder = lab.folder("F29")?;
-    let mut map = ConfigMap { folder: folder.clone(), current: None };
+    let mut map = ConfigMap::new(&folder);
     map.publish(0, &version(0))?;
     let sidecar = Plan::new(&lab, &folder).set("poll_interval_ms", 20).serving().await?;
     let client = sidecar.client().await?;
@@ -141,7 +146,7 @@ async fn whole_version(client: &Client) -> anyhow::Result<u32> {
 
 async fn removal(lab: Lab) -> Outcome {
     let folder = lab.folder("F30")?;
-    let mut map = ConfigMap { folder: folder.clone(), current: None };
+    let mut map = ConfigMap::new(&folder);
     let both = vec![
         ("a.json".to_owned(), user("a", &allow("arn:aws:s3:::b/old"))),
         ("b.json".to_owned(), user("b", &allow("arn:aws:s3:::b/old"))),

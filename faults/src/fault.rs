@@ -27,14 +27,6 @@ pub(crate) enum Need {
     Cgroup(&'static str),
 }
 
-/// How a fault is looked at.
-pub(crate) enum Way {
-    /// Injected into the process.
-    Live(Box<dyn Fn(Lab) -> Running + Send + Sync>),
-    /// Not injected here, and why.
-    NotHere(&'static str),
-}
-
 /// One named fault.
 pub(crate) struct Fault {
     /// `F01` to `F90`.
@@ -49,7 +41,8 @@ pub(crate) struct Fault {
     /// Not while others run.
     pub(crate) alone: bool,
     pub(crate) limit: Duration,
-    pub(crate) way: Way,
+    /// Injects it and looks at what comes of it.
+    pub(crate) run: Box<dyn Fn(Lab) -> Running + Send + Sync>,
 }
 
 /// What came of a fault.
@@ -61,8 +54,6 @@ pub(crate) enum Verdict {
     Fail(String),
     /// It could not be injected on this machine.
     Skip(String),
-    /// It is not injected here at all.
-    NotHere(String),
 }
 
 /// A fault with its verdict.
@@ -73,7 +64,7 @@ pub(crate) struct Finding<'a> {
 }
 
 impl Fault {
-    /// A fault that is injected into the process; needs nothing, and belongs to the quick selection.
+    /// Needs nothing, and belongs to the quick selection.
     pub(crate) fn new<F>(
         id: &'static str,
         name: &'static str,
@@ -91,21 +82,7 @@ impl Fault {
             quick: true,
             alone: false,
             limit: Duration::from_secs(60),
-            way: Way::Live(Box::new(move |lab| Box::pin(run(lab)))),
-        }
-    }
-
-    /// A fault that is not injected here.
-    pub(crate) fn elsewhere(id: &'static str, name: &'static str, why: &'static str) -> Self {
-        Self {
-            id,
-            name,
-            injected: "-",
-            needs: Vec::new(),
-            quick: false,
-            alone: false,
-            limit: Duration::ZERO,
-            way: Way::NotHere(why),
+            run: Box::new(move |lab| Box::pin(run(lab))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! HTTP/2 below any library: frames as bytes, for peers that keep to no rule.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -7,14 +8,15 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use prost::Message;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::sidecar::NEVER;
 
 pub(crate) const AUTHORIZE: &str = "/portcullis.v1.AuthorizationService/Authorize";
+pub(crate) const BATCH: &str = "/portcullis.v1.AuthorizationService/BatchAuthorize";
 pub(crate) const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 pub(crate) const STREAM: &str = "/portcullis.v1.AuthorizationService/AuthorizeStream";
 
@@ -172,6 +174,15 @@ impl Caller {
     pub(crate) async fn connect(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        Self::over(stream).await
+    }
+
+    /// Over the service's socket.
+    pub(crate) async fn connect_unix(path: &Path) -> anyhow::Result<Self> {
+        Self::over(UnixStream::connect(path).await?).await
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> anyhow::Result<Self> {
         let (requests, connection) = h2::client::Builder::new().handshake(stream).await?;
         // It ends with the last handle, or with an error that the calls see.
         tokio::spawn(connection);

@@ -2,7 +2,7 @@
 //!
 //! Starts `portcullis serve` again and again, breaks something around it, and asks it through its own interfaces: gRPC,
 //! the pages, the audit file, the log. [`campaign`] injects named faults, each with its required outcome. It writes no
-//! test double of the service and knows none of its internals.
+//! test double of the service and knows none of its internals. [`soak`] holds load for a long time while policies change.
 
 mod attacks;
 mod authority;
@@ -28,6 +28,7 @@ mod records;
 mod report;
 mod secrets;
 mod sidecar;
+pub mod soak;
 mod system;
 mod tracer;
 mod trail;

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::Authorizer as _;
+use portcullis_client::{Client, Request};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::fault::{Fault, Need, Outcome};
 use crate::lab::Lab;
-use crate::policies::{allow, good_folder, user};
-use crate::sidecar::Plan;
+use crate::policies::{allow, arn, good_folder, user};
+use crate::sidecar::{Plan, until};
 use crate::trouble::{Before, told};
 
 pub(crate) fn faults() -> Vec<Fault> {
@@ -32,11 +32,11 @@ pub(crate) fn faults() -> Vec<Fault> {
             "kill -9 of a shell that has written half",
             half_written,
         ),
-        Fault::elsewhere(
+        Fault::new(
             "F49",
             "several files changed in place",
-            "no manifest is built: a set of files is changed whole by a swap (F28, F29) or a rename of the folder (F27); \
-             files changed one by one are read one by one once the folder is quiet",
+            "12 files written over one by one, at once and with pauses, one of them half for a while",
+            in_place,
         ),
         Fault::new("F50", "names that could forge a line", "newline, not UTF-8, 255 bytes, bidi", names),
         Fault::new("F51", "100,000 files", "renamed in at once", crowd).slow(),
@@ -178,6 +178,74 @@ async fn half_written(lab: Lab) -> Outcome {
     fs::copy(&source, &path)?;
     sidecar.until_generation(2).await?;
     Ok("last good stays until the file is whole".to_owned())
+}
+
+/// There is no manifest, so nobody waits for a set to be whole; docs/faults.md says what holds instead, and this looks.
+async fn in_place(lab: Lab) -> Outcome {
+    const FILES: usize = 12;
+    let folder = lab.folder("F49")?;
+    let text =
+        |file: usize, version: u32| user(&format!("f{file}"), &allow(&format!("arn:aws:s3:::b/{version}")));
+    let write = |file: usize, text: &str| fs::write(folder.join(format!("f{file}.json")), text);
+    for file in 0..FILES {
+        write(file, &text(file, 1))?;
+    }
+    // Events alone.
+    let sidecar = Plan::new(&lab, &folder).set("poll_interval_ms", 600_000).serving().await?;
+    let client = sidecar.client().await?;
+    for file in 0..FILES {
+        write(file, &text(file, 2))?;
+    }
+    until("version 2 of all", async || Ok(versions(&client, FILES).await? == [2; FILES])).await?;
+    let quick = sidecar.status().await?.generation - 1;
+    // Now slowly: what is served is at every time a whole version of each file, not always of the same.
+    let mut mixed = 0;
+    for file in 0..FILES {
+        write(file, &text(file, 3))?;
+        let expected: Vec<_> = (0..FILES).map(|other| if other <= file { 3 } else { 2 }).collect();
+        until("the file that was written", async || Ok(versions(&client, FILES).await? == expected)).await?;
+        mixed += u32::from(file + 1 < FILES);
+    }
+    // Half of a file is no version of it: everything stays, other files included.
+    let whole = text(0, 4);
+    write(1, &text(1, 4))?;
+    write(0, whole.get(..whole.len() / 2).unwrap_or_default())?;
+    sidecar.until_status("a rejection", |status| status.last_rejection.is_some()).await?;
+    let stays = versions(&client, FILES).await?;
+    // The first write alone may have been seen before the second.
+    ensure!(
+        stays.iter().enumerate().all(|(file, version)| *version == 3 || file == 1),
+        "served is {stays:?}"
+    );
+    write(0, &whole)?;
+    sidecar.until_status("no rejection", |status| status.last_rejection.is_none()).await?;
+    let end = versions(&client, FILES).await?;
+    ensure!(end.starts_with(&[4, 4, 3]), "at the end {end:?}");
+    Ok(format!(
+        "no manifest: {FILES} writes without a pause made {quick} generation(s); with pauses {mixed} of {FILES} sets were \
+         old and new files side by side, each whole; half a file was never served"
+    ))
+}
+
+/// The version of each file that is served, asked in one batch.
+async fn versions(client: &Client, files: usize) -> anyhow::Result<Vec<u32>> {
+    const VERSIONS: [u32; 4] = [1, 2, 3, 4];
+    let question = |file: usize, version: u32| {
+        Request::new(arn(&format!("f{file}")), "s3:GetObject", format!("arn:aws:s3:::b/{version}"))
+    };
+    let questions = (0..files).flat_map(|file| VERSIONS.map(|version| question(file, version))).collect();
+    let answers = client.authorize_batch(questions).await?;
+    let mut found = Vec::new();
+    for of_file in answers.chunks(VERSIONS.len()) {
+        let allowed = VERSIONS
+            .iter()
+            .zip(of_file)
+            .filter(|(_, answer)| answer.as_ref().is_ok_and(portcullis_client::Decision::is_allowed));
+        let allowed: Vec<_> = allowed.map(|(version, _)| *version).collect();
+        let [one] = allowed.as_slice() else { anyhow::bail!("of one file {allowed:?} are served") };
+        found.push(*one);
+    }
+    Ok(found)
 }
 
 async fn names(lab: Lab) -> Outcome {

@@ -5,9 +5,12 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
+use portcullis_proto::v1::SimulateRequest;
 use rustix::process::Signal;
 
+use crate::calls::wire_question;
 use crate::fault::{Fault, Need, Outcome};
+use crate::frames::{AUTHORIZE, Caller, SIMULATE, framed};
 use crate::lab::{Lab, fake_time};
 use crate::policies::{GOOD, allow, allow_if, arn, good_folder, put, user};
 use crate::sidecar::{Plan, question, until};
@@ -16,12 +19,13 @@ use crate::tracer::Tracer;
 pub(crate) fn faults() -> Vec<Fault> {
     let strace = Need::Program("strace", "strace");
     vec![
-        Fault::elsewhere(
+        Fault::new(
             "F71",
             "a handler panics",
-            "the program has no failpoint, and nothing from outside was found that makes a handler panic (F63, F86); that a \
-             panic becomes INTERNAL and is counted: server/src/grpc/guard.rs, server/src/connection/hot.rs",
-        ),
+            "strace makes getrandom, then new threads fail, which libraries panic at",
+            panics,
+        )
+        .needs(strace),
         Fault::new(
             "F72",
             "the task that follows the directory panics",
@@ -42,6 +46,43 @@ pub(crate) fn faults() -> Vec<Fault> {
         Fault::new("F80", "no random numbers", "strace makes getrandom fail from the start", no_random)
             .needs(strace),
     ]
+}
+
+/// Nothing that a caller sends was found to make a handler panic (F63, F86); two things that the system may refuse do, in
+/// libraries that count on them: the first random number of a thread, and a thread for work that blocks.
+async fn panics(lab: Lab) -> Outcome {
+    const INTERNAL: i32 = 13;
+    let folder = good_folder(&lab, "F71")?;
+    // One worker, which has answered nothing yet; no look at the directory that would need a thread.
+    let plan = Plan::new(&lab, &folder).set("worker_threads", 1).set("poll_interval_ms", 600_000);
+    let sidecar = plan.serving().await?;
+    let caller = Caller::connect(&sidecar.address).await?;
+    let counted = async || sidecar.metric("portcullis_panics_total", "").await;
+    ensure!(counted().await? < 0.5, "a panic is counted before the fault");
+    let tracer = Tracer::attach(&sidecar, &["-e", "inject=getrandom:error=EIO"]).await?;
+    for _ in 0..3 {
+        let code = caller.call(AUTHORIZE, &[], framed(&wire_question())).await?.code()?;
+        ensure!(code == INTERNAL, "without random numbers the call ends with code {code}");
+    }
+    drop(tracer);
+    let plain = counted().await?;
+    ensure!((2.5..3.5).contains(&plain), "{plain} of 3 panics are counted");
+    let code = caller.call(AUTHORIZE, &[], framed(&wire_question())).await?.code()?;
+    ensure!(code == 0, "afterwards the same call on the same connection ends with code {code}");
+    let simulation = SimulateRequest { request: Some(wire_question()), ..SimulateRequest::default() };
+    let tracer = Tracer::attach(&sidecar, &["-e", "inject=clone,clone3:error=EAGAIN"]).await?;
+    let code = caller.call(SIMULATE, &[], framed(&simulation)).await?.code()?;
+    ensure!(code == INTERNAL, "without a thread the simulation ends with code {code}");
+    drop(tracer);
+    let all = counted().await?;
+    ensure!((3.5..4.5).contains(&all), "{all} of 4 panics are counted");
+    let code = caller.call(SIMULATE, &[], framed(&simulation)).await?.code()?;
+    ensure!(code == 0, "afterwards the same simulation ends with code {code}");
+    sidecar.serves_alice().await?;
+    Ok(format!(
+        "3 plain calls and a simulation end with INTERNAL, {all} panics counted; process and connection live, the same \
+         calls are answered afterwards"
+    ))
 }
 
 async fn no_threads(lab: Lab) -> Outcome {

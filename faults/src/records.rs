@@ -16,7 +16,7 @@ use crate::sidecar::{NEVER, Sidecar, until};
 pub(crate) struct Report(pub(crate) Value);
 
 impl Report {
-    fn number(&self, name: &str) -> u64 {
+    pub(crate) fn number(&self, name: &str) -> u64 {
         self.0.get(name).and_then(Value::as_u64).unwrap_or(u64::MAX)
     }
 
@@ -45,8 +45,14 @@ impl Report {
 
 /// Has the program verify a file and the older ones beside it.
 pub(crate) fn verified(lab: &Lab, file: &Path) -> anyhow::Result<Report> {
+    verify(lab, &[Path::new("--rotated"), file])
+}
+
+/// Has the program verify files, the oldest first.
+pub(crate) fn verify(lab: &Lab, files: &[impl AsRef<Path>]) -> anyhow::Result<Report> {
     let mut command = Command::new(lab.program());
-    let output = command.args(["audit", "verify", "--rotated", "--output", "json"]).arg(file).output()?;
+    command.args(["audit", "verify", "--output", "json"]);
+    let output = command.args(files.iter().map(AsRef::as_ref)).output()?;
     let error = || String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(Report(serde_json::from_slice(&output.stdout).with_context(error)?))
 }

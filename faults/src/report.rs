@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fault::{Fault, Finding, Need, Verdict, Way};
+use crate::fault::{Fault, Finding, Need, Verdict};
 
 /// The longest cell of a middle column; the last one has no bound.
 const CELL_MAX: usize = 44;
@@ -19,12 +19,14 @@ pub(crate) fn complain(error: &anyhow::Error) {
 pub(crate) fn list(faults: &[Fault]) -> anyhow::Result<()> {
     let rows = faults.iter().map(|fault| {
         let needs: Vec<_> = fault.needs.iter().map(|need| need_word(*need)).collect();
-        let way = match &fault.way {
-            Way::Live(_) => fault.injected.to_owned(),
-            Way::NotHere(why) => format!("not here: {why}"),
-        };
         let quick = if fault.quick { "ci" } else { "" };
-        vec![fault.id.to_owned(), fault.name.to_owned(), quick.to_owned(), needs.join(", "), way]
+        vec![
+            fault.id.to_owned(),
+            fault.name.to_owned(),
+            quick.to_owned(),
+            needs.join(", "),
+            fault.injected.to_owned(),
+        ]
     });
     table(&["fault", "what", "", "needs", "injected"], rows.collect())
 }
@@ -43,7 +45,7 @@ fn need_word(need: Need) -> String {
 /// All verdicts and their counts.
 pub(crate) fn write(findings: &[Finding<'_>], took: Duration, as_json: bool) -> anyhow::Result<()> {
     let count = |word: &str| findings.iter().filter(|finding| told(&finding.verdict).0 == word).count();
-    let (pass, fail, skip, not_here) = (count("PASS"), count("FAIL"), count("SKIP"), count("N/A"));
+    let (pass, fail, skip) = (count("PASS"), count("FAIL"), count("SKIP"));
     if as_json {
         let rows: Vec<_> = findings
             .iter()
@@ -53,7 +55,7 @@ pub(crate) fn write(findings: &[Finding<'_>], took: Duration, as_json: bool) -> 
                         "Outcome": text, "Milliseconds": took.as_millis() as u64 })
             })
             .collect();
-        let value = json!({ "Pass": pass, "Fail": fail, "Skip": skip, "NotHere": not_here,
+        let value = json!({ "Pass": pass, "Fail": fail, "Skip": skip,
                             "Seconds": took.as_secs(), "Faults": rows });
         writeln!(anstream::stdout(), "{value:#}")?;
         return Ok(());
@@ -74,7 +76,7 @@ pub(crate) fn write(findings: &[Finding<'_>], took: Duration, as_json: bool) -> 
     let seconds = took.as_secs();
     writeln!(
         anstream::stdout(),
-        "\n{pass} passed, {fail} failed, {skip} skipped (not counted as passed), {not_here} not injected here; {seconds} s"
+        "\n{pass} passed, {fail} failed, {skip} skipped (not counted as passed); {seconds} s"
     )?;
     Ok(())
 }
@@ -84,7 +86,6 @@ fn told(verdict: &Verdict) -> (&'static str, &str) {
         Verdict::Pass(text) => ("PASS", text),
         Verdict::Fail(text) => ("FAIL", text),
         Verdict::Skip(text) => ("SKIP", text),
-        Verdict::NotHere(text) => ("N/A", text),
     }
 }
 
@@ -125,7 +126,6 @@ mod tests {
     #[test]
     fn a_skip_is_no_pass() {
         assert_eq!(told(&Verdict::Skip("needs root".to_owned())), ("SKIP", "needs root"));
-        assert_eq!(told(&Verdict::NotHere(String::new())).0, "N/A");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Sidecar {
         self.child.id()
     }
 
-    fn process(&self) -> anyhow::Result<Pid> {
+    pub(crate) fn process(&self) -> anyhow::Result<Pid> {
         Pid::from_raw(i32::try_from(self.child.id())?).context("no process id")
     }
 
@@ -296,10 +296,19 @@ impl Sidecar {
 
     /// Resident bytes.
     pub(crate) fn resident(&self) -> anyhow::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        let kibibytes: u64 = self.status_line("VmRSS:")?.trim_end_matches(" kB").parse()?;
         Ok(kibibytes << 10)
+    }
+
+    /// Threads that live.
+    pub(crate) fn threads(&self) -> anyhow::Result<usize> {
+        Ok(self.status_line("Threads:")?.parse()?)
+    }
+
+    fn status_line(&self, name: &str) -> anyhow::Result<String> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.with_context(|| format!("no {name}"))?.trim().to_owned())
     }
 
     /// Seconds of processor time so far, in steps of 10 ms.

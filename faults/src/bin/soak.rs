@@ -1,0 +1,5 @@
+//! The soak as a program; what it does stands in the library.
+
+fn main() -> std::process::ExitCode {
+    portcullis_faults::soak::main()
+}
