@@ -33,6 +33,10 @@ mod read_only;
 mod render;
 mod rotation;
 mod service;
+/// The primitives under the queue; its model has others in their place.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+}
 mod text_limits;
 pub mod verify;
 mod wait;

@@ -6,7 +6,6 @@
 //! Invariant (BOUNDED): records and bytes that wait, those taken but not yet written included, stay within the bounds;
 //! only gap records and happenings of the service itself go beyond, and those are few.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -14,13 +13,14 @@ use tokio::sync::{Notify, watch};
 use super::capture::Kind;
 use super::loss::{Gap, LOSSES, Loss};
 use super::service::{header, now};
+use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of an entry before its content: length and number.
 const ENTRY_HEAD: usize = 12;
 /// A batch under way for longer is stuck, and waiting for it is no use.
 const STUCK: Duration = Duration::from_secs(1);
 /// Happenings of the service that may wait beyond the bound.
-const HAPPENINGS_MAX: usize = 256;
+pub(super) const HAPPENINGS_MAX: usize = 256;
 
 /// What became of a batch that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -407,6 +407,3 @@ pub(super) fn next_entry<'b>(entries: &mut &'b [u8]) -> Option<(u64, &'b [u8])> 
     *entries = rest;
     Some((u64::from_le_bytes(*sequence), body))
 }
-
-#[cfg(test)]
-mod tests;

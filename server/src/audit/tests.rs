@@ -1,6 +1,8 @@
 //! The trail as its callers see it, over a disk that can be told to fail.
 
 pub(super) mod disk;
+mod model;
+mod queue;
 pub(super) mod sample;
 
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! Bounds, numbers and gaps, without a writer.
 
-use super::*;
-use crate::audit::capture::Reader;
+use std::time::Duration;
+
+use crate::audit::capture::{Kind, Reader};
+use crate::audit::loss::{Gap, LOSSES, Loss};
+use crate::audit::queue::{Bounds, Commit, HAPPENINGS_MAX, NoRoom, Queue, next_entry};
 
 fn queue(records_max: usize) -> Queue {
     Queue::new(Bounds { records_max, bytes_max: 1 << 20 }, false)
