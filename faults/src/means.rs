@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Client, Error};
+use portcullis_client::{Authorizer as _, Client, Error};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::fault::{Fault, Need, Outcome};
@@ -201,7 +201,7 @@ async fn little_processor(lab: Lab) -> Outcome {
             let (mut answered, mut refused, mut longest) = (0_u32, 0_u32, Duration::ZERO);
             while begun.elapsed() < Duration::from_secs(5) {
                 let asked = Instant::now();
-                match client.authorize(question()).await {
+                match client.decide(question()).await {
                     Ok(decision) if decision.is_allowed() => answered += 1,
                     Ok(_) => return Err("alice is denied".to_owned()),
                     Err(Error::Timeout(_) | Error::Refused { .. }) => refused += 1,

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::ensure;
-use portcullis_client::{Client, Request};
+use portcullis_client::{Authorizer as _, Client, Request};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -41,12 +41,12 @@ async fn hostile(lab: Lab) -> Outcome {
     ];
     let mut asked = Vec::new();
     for value in values {
-        let decision = client.authorize(question().context("app:value", value)).await?;
-        asked.push((decision.request_id, value.to_owned()));
+        let decision = client.decide(question().context("app:value", value)).await?;
+        asked.push((decision.answer().request_id().to_owned(), value.to_owned()));
     }
     let long = "x\n".repeat(4_096);
-    let decision = client.authorize(question().context("app:value", long.as_str())).await?;
-    asked.push((decision.request_id, long));
+    let decision = client.decide(question().context("app:value", long.as_str())).await?;
+    asked.push((decision.answer().request_id().to_owned(), long));
     // In places that are checked: an answer or a refusal, and never a line that is torn.
     let mut refused = 0;
     for hostile in values {
@@ -56,7 +56,7 @@ async fn hostile(lab: Lab) -> Outcome {
             Request::new(ALICE, "s3:GetObject", format!("{REPORT}{hostile}")),
             question().context(format!("app:{hostile}"), "v"),
         ] {
-            refused += u32::from(client.authorize(request).await.is_err());
+            refused += u32::from(client.decide(request).await.is_err());
         }
     }
     end(&mut sidecar).await?;
@@ -104,9 +104,9 @@ async fn canary(lab: Lab) -> Outcome {
     let keys = ["app:password", "app:api-key", "app:access_token", "app:ClientSecret", "app:account-number"];
     let request = keys.iter().fold(question(), |request, key| request.context(*key, VALUE));
     let request = request.context("app:note", format!("Bearer {VALUE}"));
-    ensure!(client.authorize(request).await?.is_allowed(), "the token is refused");
+    ensure!(client.decide(request).await?.is_allowed(), "the token is refused");
     let wrong = Client::builder(&sidecar.address).token(WRONG).connect().await?;
-    ensure!(wrong.authorize(question()).await.is_err(), "a wrong token is let in");
+    ensure!(wrong.decide(question()).await.is_err(), "a wrong token is let in");
     let caller = Caller::connect(&sidecar.address).await?;
     let bearer = format!("Bearer {TOKEN}");
     let body = framed(&crate::calls::wire_question());

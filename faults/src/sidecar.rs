@@ -289,9 +289,12 @@ impl Sidecar {
         events.filter(|event| event.get("level").and_then(Value::as_str) == Some(level)).collect()
     }
 
-    /// Whether the log or the output says it.
-    pub(crate) fn said(&self, text: &str) -> bool {
-        [self.log.all(), self.out.all()].concat().iter().any(|line| line.contains(text))
+    /// Waits until the log or the output says it; a line takes its time through the pipe.
+    pub(crate) async fn says(&self, text: &str) -> anyhow::Result<()> {
+        until(&format!("a line with `{text}`"), async || {
+            Ok([self.log.all(), self.out.all()].concat().iter().any(|line| line.contains(text)))
+        })
+        .await
     }
 
     /// Resident bytes.

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use portcullis_client::Authorizer as _;
 use rustix::process::Signal;
 
 use crate::fault::{Fault, Need, Outcome};
@@ -48,7 +49,7 @@ async fn limited(lab: Lab, id: &str, limit: &str, value: &str) -> Outcome {
     let sidecar = plan.serving().await?;
     ensure!(sidecar.metric("portcullis_policy_watching", "").await? < 0.5, "portcullis_policy_watching is 1");
     ensure!(!sidecar.status().await?.watching, "the status says that it watches");
-    ensure!(sidecar.said("changes are noticed by polling"), "no warning");
+    sidecar.says("changes are noticed by polling").await?;
     put(&folder, "bob.json", user("bob", &allow("arn:aws:s3:::b/*")))?;
     sidecar.until_generation(2).await?;
     sidecar.serves_alice().await?;
@@ -140,7 +141,7 @@ async fn hanging(lab: Lab) -> Outcome {
     while sidecar.metric("portcullis_policy_slow_steps_total", "").await? < 0.5 {
         ensure!(begun.elapsed() < Duration::from_secs(60), "portcullis_policy_slow_steps_total stays 0");
         let now = Instant::now();
-        ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+        ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
         (slowest, asked) = (slowest.max(now.elapsed()), asked + 1);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -170,7 +171,7 @@ async fn no_descriptors(lab: Lab) -> Outcome {
         pause().await;
     };
     ensure!(status.generation == 1 && status.degraded, "generation {}", status.generation);
-    ensure!(client.authorize(question()).await?.is_allowed(), "alice may no longer read");
+    ensure!(client.decide(question()).await?.is_allowed(), "alice may no longer read");
     limit_descriptors(&sidecar, old)?;
     sidecar.until_status("the rejection ends", |status| status.last_rejection.is_none()).await?;
     put(&folder, "bob.json", user("bob", &allow("*")))?;

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use portcullis_proto::v1::{Diagnostic, GetStatusResponse};
 
 use crate::page;
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, until};
 
 /// What was served before the fault.
 #[derive(Debug)]
@@ -40,8 +40,10 @@ impl Before {
         ensure!((0.5..1.5).contains(&rejected), "{rejected} rejections are counted");
         ensure!(page::metric(&metrics, "portcullis_degraded", "") > 0.5, "portcullis_degraded is 0");
         let rejection = status.last_rejection.unwrap_or_default();
+        // A line takes its time through the pipe.
+        until("an error line", async || Ok(sidecar.events("ERROR").len() > self.errors)).await?;
         let errors = sidecar.events("ERROR").len() - self.errors;
-        ensure!(errors > 0 && errors <= rejection.diagnostics_total as usize, "{errors} error lines");
+        ensure!(errors <= rejection.diagnostics_total as usize, "{errors} error lines");
         Ok(rejection.diagnostics)
     }
 
