@@ -81,7 +81,7 @@ async fn away(lab: Lab) -> Outcome {
     let mut sidecar = Plan::new(&lab, &folder).serving().await?;
     let (address, client) = (sidecar.address.clone(), lazily(&sidecar.address)?);
     ensure!(client.decide(question()).await?.is_allowed(), "a living one does not allow");
-    sidecar.signal(Signal::STOP)?;
+    sidecar.stop().await?;
     told.push(format!("stopped: {}", refused(&client).await?));
     sidecar.signal(Signal::CONT)?;
     until("it answers again", async || Ok(client.decide(question()).await.is_ok())).await?;

@@ -108,7 +108,7 @@ fn examine<'a>(lab: &Lab, fault: &'a Fault) -> Finding<'a> {
         Some(lack) => Verdict::Skip(lack),
         None => {
             // More kills take more time.
-            let limit = fault.limit + Duration::from_millis(500) * lab.kills();
+            let limit = fault.limit + Duration::from_secs(2) * lab.kills();
             bounded(limit, || (fault.run)(lab.clone()))
         }
     };

@@ -181,6 +181,21 @@ impl Sidecar {
         Ok(kill_process(self.process()?, signal)?)
     }
 
+    /// Stops it, and waits until each of its threads has.
+    pub(crate) async fn stop(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        let tasks = format!("/proc/{}/task", self.pid());
+        until("every thread stops", async || {
+            let mut stopped = true;
+            for task in std::fs::read_dir(&tasks)? {
+                let text = std::fs::read_to_string(task?.path().join("stat")).unwrap_or_default();
+                stopped &= text.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
+            }
+            Ok(stopped)
+        })
+        .await
+    }
+
     /// Kills it without a warning and waits until it is gone.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;

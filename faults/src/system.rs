@@ -68,7 +68,7 @@ async fn overflow(lab: Lab) -> Outcome {
     let folder = good_folder(&lab, "F43")?;
     let sidecar = Plan::new(&lab, &folder).set("poll_interval_ms", 600_000).serving().await?;
     ensure!(sidecar.status().await?.watching, "it does not watch");
-    sidecar.signal(Signal::STOP)?;
+    sidecar.stop().await?;
     for number in 0..10_000 {
         let path = folder.join(format!(".x{number}"));
         fs::write(&path, "")?;

@@ -6,6 +6,7 @@
 mod sync;
 
 #[expect(dead_code, reason = "the model needs some of the queue, and has all of it")]
+#[allow(clippy::duplicate_mod, reason = "the very source, over other primitives")]
 #[path = "../queue.rs"]
 mod queue;
 
