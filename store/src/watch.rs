@@ -58,20 +58,25 @@ impl Watch {
 fn make(directory: &Path, exists: bool, wake: &Arc<Notify>) -> notify::Result<(RecommendedWatcher, bool)> {
     let real = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let (name, inside, wake) = (directory.to_owned(), real.clone(), Arc::clone(wake));
+    let links = links_above(directory);
+    let above = links.clone();
     let config = notify::Config::default().with_follow_symlinks(false);
     let mut watcher = RecommendedWatcher::new(
         move |event: notify::Result<Event>| {
-            if event.map_or(true, |event| is_hint(&event, &name, &inside)) {
+            if event.map_or(true, |event| is_hint(&event, &name, &inside, &above)) {
                 wake.notify_one();
             }
         },
         config,
     )?;
-    // The parent sees the name swapped, deleted and made again.
-    if let Some(parent) = directory.parent()
-        && let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive)
+    // The parent sees the name swapped, deleted and made again; that of a link above it sees the link swapped, as
+    // git-sync does it.
+    for parent in
+        std::iter::once(directory).chain(links.iter().map(PathBuf::as_path)).filter_map(Path::parent)
     {
-        tracing::debug!(%error, "cannot watch the parent of the policy directory");
+        if let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive) {
+            tracing::debug!(%error, parent = %parent.display(), "cannot watch a place that leads to the policy directory");
+        }
     }
     if !exists {
         return Ok((watcher, false));
@@ -80,14 +85,20 @@ fn make(directory: &Path, exists: bool, wake: &Arc<Notify>) -> notify::Result<(R
     Ok((watcher, true))
 }
 
+/// The links among the folders that lead to the directory. Where the directory's own name is, is watched anyway.
+fn links_above(directory: &Path) -> Vec<PathBuf> {
+    directory.ancestors().skip(1).filter(|folder| folder.is_symlink()).map(Path::to_owned).collect()
+}
+
 /// Could the directory be different after this? Reading it, which the store itself does, is not a difference.
-fn is_hint(event: &Event, name: &Path, inside: &Path) -> bool {
+fn is_hint(event: &Event, name: &Path, inside: &Path, above: &[PathBuf]) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
         EventKind::Access(_) => return false,
         _ => {}
     }
-    let concerns = |path: &PathBuf| path.starts_with(name) || path.starts_with(inside);
+    let concerns =
+        |path: &PathBuf| path.starts_with(name) || path.starts_with(inside) || above.contains(path);
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(concerns)
 }
 
@@ -98,7 +109,7 @@ mod tests {
     use super::*;
 
     fn hints(event: Event) -> bool {
-        is_hint(&event, Path::new("/etc/policies"), Path::new("/data/v1"))
+        is_hint(&event, Path::new("/etc/policies"), Path::new("/data/v1"), &["/git/current".into()])
     }
 
     #[test]
@@ -106,6 +117,8 @@ mod tests {
         let create = Event::new(EventKind::Create(CreateKind::File));
         assert!(hints(create.clone().add_path("/data/v1/a.json".into())));
         assert!(hints(create.clone().add_path("/etc/policies".into())), "the name itself was swapped");
+        assert!(hints(create.clone().add_path("/git/current".into())), "a link above it was swapped");
+        assert!(!hints(create.clone().add_path("/git/other".into())), "a neighbour of the link");
         assert!(!hints(create.clone().add_path("/etc/passwd".into())), "a neighbour");
         assert!(hints(create), "an event without a path may be anything");
         assert!(hints(Event::new(EventKind::Other).set_flag(Flag::Rescan).add_path("/elsewhere".into())));

@@ -57,6 +57,28 @@ async fn the_root_link_is_swapped() {
 }
 
 #[tokio::test]
+async fn a_link_above_the_directory_is_swapped_and_no_poll_is_needed() {
+    let place = Place::new();
+    write(&place.beside("commits/1/policies/a.json"), policy("one"));
+    swap_link("commits/1", &place.beside("current"));
+    let hour = Duration::from_secs(3600);
+    let directory = place.beside("current/policies");
+    let options = StoreOptions { poll_interval: hour, directory, ..place.options() };
+    let store = Store::open(options);
+    generation(&store, 1).await;
+    for (next, version) in [("two", 2), ("three", 3)] {
+        write(&place.beside(&format!("commits/{version}/policies/a.json")), policy(next));
+        swap_link(&format!("commits/{version}"), &place.beside("current"));
+        // Where the machine has no inotify instance left, a call takes the place of the event.
+        if !store.status().watching {
+            store.rescan();
+        }
+        generation(&store, version).await;
+        assert!(serves(&store, next));
+    }
+}
+
+#[tokio::test]
 async fn the_directory_is_deleted_and_made_again() {
     let place = Place::with_directory();
     place.write("a.json", policy("one"));
