@@ -9,6 +9,7 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -74,6 +75,8 @@ impl<'a> Node<'a> {
         for program in PROGRAMS {
             ensure!(on_path(program).is_some(), Lacking(format!("there is no {program}, which runs pods")));
         }
+        let tried = Command::new("unshare").args(["--mount", "--net", "--pid", "--fork", "true"]).output()?;
+        ensure!(tried.status.success(), Lacking("namespaces cannot be made, in which pods run".to_owned()));
         let folder = rig.scratch().join("nodes").join(namespace);
         fs::create_dir_all(&folder)?;
         Ok(Self { cluster, namespace: namespace.to_owned(), program: rig.program()?, folder })

@@ -167,6 +167,13 @@ pub(crate) fn upgraded(place: Place<'_>) -> anyhow::Result<()> {
     for object in place.manifest()? {
         kept(&object.value, &place.cluster.stored(&object, place.namespace)?.value)?;
     }
+    // The same without the file of values.
+    let flag = "--reset-then-reuse-values".to_owned();
+    place.helm("upgrade", [RELEASE.to_owned(), Rig::chart().display().to_string(), flag])?;
+    ensure!(
+        place.workload()?.at("/spec") == after.at("/spec"),
+        "the values that helm keeps make another workload"
+    );
     place.uninstall()
 }
 
