@@ -4,8 +4,10 @@
 //! Invariant: all that is wrong with a configuration is reported at once.
 
 mod check;
+mod difference;
 mod files;
 mod finding;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,51 +21,7 @@ use crate::audit::{AuditFailure, AuditMode};
 use crate::http::HttpLimits;
 pub use finding::Finding;
 pub(crate) use finding::joined;
-
-/// How strict policies are loaded, as written in a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LoadModeName {
-    /// What AWS may already hold loads.
-    #[default]
-    Lenient,
-    /// Only what AWS accepts in a create or put call today loads.
-    Strict,
-}
-
-impl From<LoadModeName> for portcullis_engine::LoadMode {
-    fn from(name: LoadModeName) -> Self {
-        match name {
-            LoadModeName::Lenient => Self::Lenient,
-            LoadModeName::Strict => Self::Strict,
-        }
-    }
-}
-
-/// Who may open the Unix socket, as far as file permissions go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UdsAccess {
-    /// The process's own user and group: mode 0660, in a directory where nobody else can put a socket in its place.
-    #[default]
-    Group,
-    /// Whoever reaches the directory: mode 0666, and everybody may write the directory. For a volume of a pod, which
-    /// only the pod's containers mount, the callers read-only.
-    All,
-}
-
-/// Whether gRPC reflection is served, as written in a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reflection {
-    /// While no other machine reaches the gRPC listener.
-    #[default]
-    Local,
-    /// Always.
-    On,
-    /// Never.
-    Off,
-}
+pub use words::{LoadModeName, Reflection, UdsAccess};
 
 /// Everything that can be set. Flat, so that each value has one name in the file, the environment and the flags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -410,34 +368,6 @@ impl Config {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
-    }
-
-    /// What is not as by default, `name = value` each. No setting holds a secret: credentials are in files that they name.
-    pub(crate) fn not_default(&self) -> Vec<String> {
-        let differing = self.differing(&Self::default());
-        differing.into_iter().map(|(name, value)| format!("{name} = {value}")).collect()
-    }
-
-    /// The settings whose values are not those of `other`, with their values here.
-    #[must_use]
-    pub fn differing(&self, other: &Self) -> Vec<(String, serde_json::Value)> {
-        let others = other.members();
-        self.members().into_iter().filter(|(name, value)| others.get(name) != Some(value)).collect()
-    }
-
-    /// The BLAKE3 hash, in hexadecimal digits, of every setting as a line `name = value`, in the order of their names.
-    pub(crate) fn digest(&self) -> String {
-        let mut lines: Vec<_> =
-            self.members().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-        lines.sort();
-        blake3::hash(lines.concat().as_bytes()).to_string()
-    }
-
-    fn members(&self) -> serde_json::Map<String, serde_json::Value> {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(members)) => members,
-            _ => serde_json::Map::new(),
-        }
     }
 
     /// Who may connect to the Unix socket.

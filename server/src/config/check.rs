@@ -159,8 +159,7 @@ impl Config {
             }
         }
         if self.share_policies && !["uds", "tls_client_ca", "token_file"].into_iter().any(is_set) {
-            let message =
-                "`share_policies` is set, but no caller can show who it is: set `uds`, `tls_client_ca` or `token_file`";
+            let message = "`share_policies` is set, but no caller can show who it is: set `uds`, `tls_client_ca` or `token_file`";
             wrong.between(&["share_policies", "uds", "tls_client_ca", "token_file"], message);
         }
         let lists =
