@@ -69,8 +69,10 @@ impl Error {
 
     /// With the causes, which tell more than the outermost text.
     pub(crate) fn unreachable(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
+        Self::unreachable_because(error.to_string(), error.source())
+    }
+
+    fn unreachable_because(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> Self {
         while let Some(next) = cause {
             let next_text = next.to_string();
             if !text.contains(&next_text) {
@@ -91,7 +93,10 @@ impl From<Status> for Error {
         let broken = std::error::Error::source(&status).is_some_and(of_transport);
         if reason.is_empty() && (broken || status.code() == Code::Unavailable) {
             // The transport's own word, not the sidecar's.
-            return Self::unreachable(&status);
+            return Self::unreachable_because(
+                status.message().to_owned(),
+                std::error::Error::source(&status),
+            );
         }
         let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
         Self::Refused {

@@ -1,21 +1,24 @@
 //! F89-F90: what the client library makes of a sidecar that is not well.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
-use portcullis_client::{Authorizer as _, Client, Error};
+use portcullis_client::{Authorizer, Client, Error, Request};
 use portcullis_proto::v1::AuthorizeResponse;
 use prost::Message as _;
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::fault::{Fault, Outcome};
 use crate::frames::{AUTHORIZE, Caller, framed_bytes};
 use crate::lab::Lab;
-use crate::policies::good_folder;
+use crate::policies::{ALICE, REPORT, SECRET, good_folder};
 use crate::sidecar::{Plan, question, until};
 
 pub(crate) fn faults() -> Vec<Fault> {
@@ -93,7 +96,77 @@ async fn away(lab: Lab) -> Outcome {
     })
     .await?;
     drop(again);
+    told.push(killed_under_load(&lab, &folder, &address).await?);
     Ok(format!("{}; the same client goes on after a restart", told.join("; ")))
+}
+
+/// What the callers of one client saw.
+#[derive(Default)]
+struct Seen {
+    decisions: u32,
+    errors: u32,
+    longest: Duration,
+}
+
+/// One after the other, an allow and a deny, until told to end.
+async fn ask_on(pdp: impl Authorizer, end: watch::Receiver<bool>) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
+    while !*end.borrow() {
+        for (resource, allowed) in [(REPORT, true), (SECRET, false)] {
+            let begun = Instant::now();
+            match pdp.decide(Request::new(ALICE, "s3:GetObject", resource)).await {
+                Ok(decision) => {
+                    ensure!(
+                        decision.is_allowed() == allowed,
+                        "a wrong answer about {resource}: {decision:?}"
+                    );
+                    seen.decisions += 1;
+                }
+                Err(error) => {
+                    ensure!(error.is_transient(), "an error that asking again does not mend: {error}");
+                    seen.errors += 1;
+                }
+            }
+            seen.longest = seen.longest.max(begun.elapsed());
+        }
+    }
+    Ok(seen)
+}
+
+/// The process is killed and started again under load: whoever asks gets right answers or errors, in time.
+async fn killed_under_load(lab: &Lab, folder: &Path, address: &str) -> anyhow::Result<String> {
+    let client = lazily(address)?;
+    let (stop, end) = watch::channel(false);
+    let mut callers = JoinSet::new();
+    for _ in 0..2 {
+        callers.spawn(ask_on(client.clone(), end.clone()));
+        callers.spawn(ask_on(client.pipeline(), end.clone()));
+    }
+    for _ in 0..lab.kills() {
+        let mut sidecar = Plan::new(lab, folder).set("listen", address).serving().await?;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        sidecar.kill()?;
+    }
+    let last = Plan::new(lab, folder).set("listen", address).serving().await?;
+    until("it answers after the last start", async || Ok(client.decide(question()).await.is_ok())).await?;
+    stop.send(true)?;
+    let mut all = Seen::default();
+    while let Some(seen) = callers.join_next().await {
+        let seen = seen??;
+        all.decisions += seen.decisions;
+        all.errors += seen.errors;
+        all.longest = all.longest.max(seen.longest);
+    }
+    drop(last);
+    ensure!(all.decisions > 0, "nobody was answered");
+    ensure!(all.longest < DEADLINE + SLACK, "a call took {} ms", all.longest.as_millis());
+    Ok(format!(
+        "killed {} times under load: {} right answers, {} errors, none wrong, the slowest call {} ms",
+        lab.kills(),
+        all.decisions,
+        all.errors,
+        all.longest.as_millis()
+    ))
 }
 
 /// A peer that gives every call the same answer.

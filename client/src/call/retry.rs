@@ -104,6 +104,9 @@ impl Fate {
             if let Some(error) = error.downcast_ref::<h2::Error>() {
                 return Self::of_h2(error);
             }
+            if error.is::<std::io::Error>() {
+                return Self::Unanswered;
+            }
             cause = error.source();
         }
         match status.code() {
@@ -140,8 +143,10 @@ mod tests {
         ] {
             assert_eq!(Fate::of(&Status::new(code, "x")), fate, "{code:?}");
         }
-        let io = h2::Error::from(h2::Reason::INTERNAL_ERROR);
-        assert_eq!(Fate::of(&Status::from_error(Box::new(io))), Fate::Ended);
+        let reset = h2::Error::from(h2::Reason::INTERNAL_ERROR);
+        assert_eq!(Fate::of(&Status::from_error(Box::new(reset))), Fate::Ended);
+        let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(Fate::of(&Status::from_error(Box::new(broken))), Fate::Unanswered);
     }
 
     #[tokio::test]
