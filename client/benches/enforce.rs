@@ -1,6 +1,6 @@
 //! What the layer costs: a service that does nothing, bare and with the layer around it, asked in turn.
 //!
-//! The decision is that of a fake, which is at hand at once; its record is part of what is measured. Run it with
+//! The decision is that of the engine in this process, and part of what is measured. Run it with
 //! `cargo bench -p portcullis-client --bench enforce`.
 
 use std::convert::Infallible;
@@ -13,10 +13,15 @@ use axum::body::Body;
 use axum::routing::get;
 use hdrhistogram::Histogram;
 use http::{Method, Request, Response};
+use portcullis_client::Embedded;
 use portcullis_client::enforce::{Caller, Enforcer, GrpcMethods, Routes};
-use portcullis_client::testing::Fake;
 use tower::{Layer as _, Service, ServiceExt as _};
 
+/// Alice may do everything with orders.
+const POLICIES: &str = r#"{"UserDetailList": [{"UserName": "alice", "Arn": "arn:aws:iam::111122223333:user/alice",
+    "UserPolicyList": [{"PolicyName": "orders", "PolicyDocument": {"Version": "2012-10-17", "Statement":
+        {"Effect": "Allow", "Action": ["orders:*", "orders.v1:*"], "Resource": "*",
+            "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}}}]}]}"#;
 /// Calls of each candidate, after as many to warm up.
 const CALLS: usize = 200_000;
 /// Calls between two looks at the other candidate.
@@ -38,7 +43,6 @@ fn request(path: &str, content_type: &'static str) -> Request<Body> {
 async fn compare<A, B, X, Y>(
     mut bare: A,
     mut layered: B,
-    pdp: &Fake,
     ask: impl Fn() -> Request<Body>,
 ) -> [Histogram<u64>; 2]
 where
@@ -51,7 +55,6 @@ where
         let is_warm = turn >= CALLS / TURN;
         time(&mut bare, &ask, is_warm.then_some(&mut of_bare)).await;
         time(&mut layered, &ask, is_warm.then_some(&mut of_layered)).await;
-        pdp.forget();
     }
     [of_bare, of_layered]
 }
@@ -74,22 +77,22 @@ where
 }
 
 async fn measure() -> Vec<(&'static str, [Histogram<u64>; 2])> {
-    let pdp = Fake::allow_all();
-    let enforcer = Enforcer::new(pdp.clone()).source_ip(|_| Some([10, 0, 0, 7].into()));
+    let Ok(pdp) = Embedded::from_json(POLICIES) else { unreachable!("the policies load") };
+    let enforcer = Enforcer::new(pdp).source_ip(|_| Some([10, 0, 0, 7].into()));
     let nothing =
         || tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
     let methods = enforcer.layer(GrpcMethods::new()).layer(nothing());
     let grpc = || request("/orders.v1.Orders/Get", "application/grpc");
-    let by_method = compare(nothing(), methods, &pdp, grpc).await;
+    let by_method = compare(nothing(), methods, grpc).await;
 
     let order = "arn:acme:orders:eu-1:111122223333:order/{id}";
     let Ok(routes) = Routes::new().on(Method::GET, "/orders/{id}", "orders:GetOrder", order) else {
-        return Vec::new();
+        unreachable!("the rule is well formed");
     };
     let app = || Router::new().route("/orders/{id}", get(|| async {}));
     let plain = || request("/orders/42", "text/plain");
     let by_route =
-        compare(app().into_service(), app().layer(enforcer.layer(routes)).into_service(), &pdp, plain).await;
+        compare(app().into_service(), app().layer(enforcer.layer(routes)).into_service(), plain).await;
     vec![("gRPC method", by_method), ("axum route", by_route)]
 }
 
