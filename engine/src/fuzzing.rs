@@ -1,7 +1,8 @@
-//! The private matcher under a name that the fuzz targets can reach; not part of the library.
+//! The private matcher and reader of ARNs under names that the fuzz targets can reach; not part of the library.
 
 use std::cell::Cell;
 
+use crate::arn::{Arn, is_account, name_of};
 use crate::limit::EVALUATION_STEPS_MAX;
 use crate::pattern::{Matched, Pattern, Resolve};
 
@@ -51,4 +52,38 @@ pub fn matches(
     };
     let literal_start = pattern.literal_start().to_owned();
     Outcome { matched, literal_start, steps_left: resolve.steps.get() }
+}
+
+/// An ARN as the engine reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Components {
+    /// `arn`, partition, service, region, account.
+    pub segments: [String; 5],
+    /// Everything after the fifth colon.
+    pub resource: String,
+    /// Everything before it.
+    pub prefix: String,
+    /// Whether the prefix has an upper-case letter.
+    pub prefix_has_upper: bool,
+    /// Whether the prefix is, in lower case, that of the other text.
+    pub has_prefix: bool,
+    /// The last path element of the resource.
+    pub name: String,
+    /// Whether the account is one.
+    pub is_account: bool,
+}
+
+/// Reads an ARN, and compares its prefix with `folded`; `None` when it is none.
+#[must_use]
+pub fn arn(text: &str, folded: &str) -> Option<Components> {
+    let arn = Arn::parse(text)?;
+    Some(Components {
+        segments: arn.segments().map(str::to_owned),
+        resource: arn.resource.to_owned(),
+        prefix: arn.prefix.to_owned(),
+        prefix_has_upper: arn.prefix_has_upper,
+        has_prefix: arn.has_prefix(folded),
+        name: name_of(arn.resource).to_owned(),
+        is_account: is_account(arn.account),
+    })
 }

@@ -4,14 +4,17 @@
 //! `fuzz_targets/`, and `short` calls it with seeds and simple mutations, so that both check the same. Seeds are drawn
 //! from the repository's own cases (`corpus/`, `examples/`) when they are asked for, and not kept twice.
 
+mod arn;
 mod audit;
 mod config;
+mod connection;
 mod directory;
 mod json;
 mod last_good;
 mod mutate;
 mod pattern;
 mod place;
+mod reload;
 mod request;
 mod seed;
 mod simulate;
@@ -158,6 +161,30 @@ pub const TARGETS: &[Target] = &[
         hostile: none,
         words: &["0.1.0", "a.json"],
         length_max: 2 << 10,
+    },
+    Target {
+        name: "arn",
+        check: arn::check,
+        seeds: arn::seeds,
+        hostile: arn::hostile,
+        words: arn::WORDS,
+        length_max: 256,
+    },
+    Target {
+        name: "connection_bytes",
+        check: connection::check,
+        seeds: connection::seeds,
+        hostile: connection::hostile,
+        words: connection::WORDS,
+        length_max: 2 << 10,
+    },
+    Target {
+        name: "reload_sequence",
+        check: reload::check,
+        seeds: reload::seeds,
+        hostile: none,
+        words: &[],
+        length_max: 24,
     },
 ];
 

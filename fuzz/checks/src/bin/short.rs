@@ -136,7 +136,11 @@ fn try_input(target: &Target, input: &[u8], slowest: &mut Duration) -> Result<()
     let took = processor_time().saturating_sub(begun);
     *slowest = took.max(*slowest);
     if took > SLOW {
-        println!("  slow: {took:.1?} for {} bytes: {}", input.len(), input[..input.len().min(200)].escape_ascii());
+        println!(
+            "  slow: {took:.1?} for {} bytes: {}",
+            input.len(),
+            input[..input.len().min(200)].escape_ascii()
+        );
     }
     match caught {
         Err(panic) => Err((input.to_vec(), text_of(&*panic))),
