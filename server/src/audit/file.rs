@@ -80,6 +80,8 @@ pub(super) struct Destination {
     rotations: u64,
     /// Counts openings, so that a line that was torn is not continued in another file.
     openings: u64,
+    /// Bytes of the open file that are on the disk: what it held when it was opened, and what was synced since.
+    kept: u64,
 }
 
 impl fmt::Debug for Destination {
@@ -108,7 +110,7 @@ pub(super) struct Found {
 impl Destination {
     pub(super) fn new(path: Option<PathBuf>, rotation: Rotation, opener: Opener) -> Self {
         let opened_at = Instant::now();
-        Self { path, opener, open: None, opened_at, rotation, rotations: 0, openings: 0 }
+        Self { path, opener, open: None, opened_at, rotation, rotations: 0, openings: 0, kept: 0 }
     }
 
     /// Opens it, or does nothing when it is open.
@@ -128,6 +130,7 @@ impl Destination {
         }
         self.openings += 1;
         self.opened_at = Instant::now();
+        self.kept = opened.length;
         self.open = Some(opened);
         Ok(Some(found))
     }
@@ -169,10 +172,22 @@ impl Destination {
         let old = age.is_some_and(|age| opened.length > 0 && self.opened_at.elapsed() >= age);
         if opened.regular && (full || old) {
             self.set_aside(&path);
+            rotation::prune(&path, &self.rotation);
         }
     }
 
-    /// Gives the file another name, so that the next use begins a new one.
+    /// Empties the file when nothing in it is on the disk; all of it must be told of as lost. Whether it did. A disk that
+    /// fails for a while so costs one file and not one for every try, for each of which an older one would have to go.
+    pub(super) fn empty_now(&mut self) -> bool {
+        let Some(opened) = &mut self.open else { return false };
+        if self.kept > 0 || !opened.regular || opened.medium.cut(0).is_err() {
+            return false;
+        }
+        self.open = None;
+        true
+    }
+
+    /// Gives the file another name, so that the next use begins a new one. Nothing older goes for it.
     pub(super) fn set_aside_now(&mut self) {
         if let Some(path) = self.path.clone() {
             self.set_aside(&path);
@@ -184,7 +199,6 @@ impl Destination {
             Ok(()) => {
                 self.let_go();
                 self.rotations += 1;
-                rotation::prune(path, &self.rotation);
             }
             Err(error) => {
                 tracing::error!(%error, path = %path.display(), "the audit file cannot be rotated and grows on");
@@ -217,7 +231,11 @@ impl Destination {
     /// Puts what was written on the disk; pipes have none.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         match &mut self.open {
-            Some(opened) if opened.regular => opened.medium.sync(),
+            Some(opened) if opened.regular => {
+                opened.medium.sync()?;
+                self.kept = opened.length;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -342,7 +342,7 @@ impl Queue {
         let wake = match state.nap {
             Nap::Awake => false,
             Nap::Told => state.closing || state.reopen || state.abandoned,
-            Nap::Idle => true,
+            Nap::Idle => state.is_due(),
             Nap::Lingering => state.closing || state.reopen || state.records >= self.bounds.records_max / 2,
         };
         if wake {

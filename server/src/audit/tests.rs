@@ -247,8 +247,9 @@ async fn a_failed_sync_is_a_loss_and_is_not_tried_again() {
             options.on_failure = on_failure;
         });
         assert!(settled(record(&audit, 0)).await);
-        disk.fail_next_sync();
+        disk.fail_next_syncs(1);
         assert_eq!(settled(record(&audit, 1)).await, goes_out);
+        healthy(&audit).await;
         assert!(settled(record(&audit, 2)).await, "the next file works");
         assert!(audit.close(SOON).await);
         let counts = audit.counts();
@@ -256,6 +257,45 @@ async fn a_failed_sync_is_a_loss_and_is_not_tried_again() {
         let gap = disk.lines().into_iter().find(|line| line["eventName"] == "AuditGap").unwrap();
         assert_eq!(gap["serviceEventDetails"]["firstSequence"], 2);
         assert_eq!(gap["serviceEventDetails"]["reasons"]["not_synced"], 1);
+    }
+}
+
+async fn healthy(audit: &Audit) {
+    let waiting = async {
+        while !audit.counts().healthy {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.expect("the disk works again");
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_sync_for_a_while_costs_no_file_for_each_try() {
+    for chain in [false, true] {
+        let disk = Disk::default();
+        let audit = open(&disk, |options| {
+            options.mode = AuditMode::Sync;
+            options.on_failure = AuditFailure::Deny;
+            options.chain = chain;
+        });
+        disk.fail_next_syncs(3);
+        assert!(!settled(record(&audit, 0)).await, "it is not on the disk");
+        disk.until(|state| state.lines() > 0 && state.fail_syncs() == 0).await;
+        healthy(&audit).await;
+        assert!(settled(record(&audit, 1)).await);
+        assert!(audit.close(SOON).await);
+        let lines = disk.synced_lines();
+        let names: Vec<_> = lines.iter().map(|line| line["eventName"].as_str().unwrap()).collect();
+        assert_eq!(names.first(), Some(&"AuditGap"), "{names:?}");
+        assert_eq!(ids(&lines), ["r1"]);
+        // The record, and two that told of it and did not get to the disk either.
+        assert_eq!(audit.counts().lost[Loss::NotSynced.index()], 3);
+        let mut verifier = Verifier::new();
+        for (number, line) in disk.synced_text().lines().enumerate() {
+            verifier.line("disk", number as u64 + 1, line.as_bytes());
+        }
+        let report = verifier.finish();
+        assert!(report.findings.iter().all(|found| found.kind == FindingKind::DeclaredLoss), "{report:?}");
     }
 }
 

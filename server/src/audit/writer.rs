@@ -164,10 +164,14 @@ impl Writer {
                 self.destination.let_go();
             }
             let last = batch.last;
-            self.write(batch);
-            if last && self.queue.is_empty() {
+            let synced = self.write(batch);
+            // At the end a disk that does not sync is not tried again.
+            if last && (self.queue.is_empty() || !synced) {
                 self.put_on_disk();
                 return;
+            }
+            if !synced {
+                self.rest();
             }
         }
     }
@@ -193,7 +197,8 @@ impl Writer {
         self.renderer.previous = None;
     }
 
-    fn write(&mut self, batch: Batch) {
+    /// Whether what had to be on the disk is.
+    fn write(&mut self, batch: Batch) -> bool {
         let Batch { entries, commit, .. } = batch;
         self.destination.follow_path();
         self.span = Span::default();
@@ -209,14 +214,22 @@ impl Writer {
             }
         }
         failed |= !self.flush(commit.as_ref());
-        if self.habits.sync {
-            failed |= !self.commit();
-        }
+        let synced = !self.habits.sync || self.commit();
+        failed |= !synced;
         if let Some(commit) = commit {
             commit.send_replace(if failed { Commit::Failed } else { Commit::Durable });
         }
         self.queue.release(records, usize::MAX);
         self.keep(entries);
+        synced
+    }
+
+    /// After a failed sync: nobody waits for the next one, and it is not tried at once.
+    fn rest(&mut self) {
+        self.queue.set_stuck(true);
+        if self.queue.sleep(self.habits.probe) {
+            self.destination.let_go();
+        }
     }
 
     fn render(&mut self, sequence: u64, entry: &[u8]) {
@@ -318,9 +331,15 @@ impl Writer {
             self.dirty = false;
             return true;
         };
-        self.give_up_file(&error);
         if let Some(gap) = self.span.lost(Loss::NotSynced) {
             self.queue.declare(gap);
+        }
+        if self.destination.empty_now() {
+            self.not_synced(&error);
+            // What was hashed is gone with it.
+            self.renderer.previous = None;
+        } else {
+            self.give_up_file(&error);
         }
         false
     }
@@ -334,10 +353,14 @@ impl Writer {
     }
 
     fn give_up_file(&mut self, error: &std::io::Error) {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, "the audit file could not be synced; what it got last may be lost, a new file is begun");
+        self.not_synced(error);
         self.destination.set_aside_now();
         self.counts.rotations.store(self.destination.rotations(), Ordering::Relaxed);
+    }
+
+    fn not_synced(&mut self, error: &std::io::Error) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%error, "the audit file could not be synced; what it got last may be lost, a new file is begun");
         self.dirty = false;
     }
 

@@ -70,6 +70,37 @@ fn a_full_file_is_set_aside_and_the_oldest_go() {
 }
 
 #[test]
+fn a_file_that_is_given_up_takes_no_older_one_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let mut destination = destination(&path, Rotation { files_max: 1, ..NEVER });
+    for number in 0..3 {
+        append(&mut destination, &format!("line {number}\n"));
+        destination.set_aside_now();
+    }
+    assert_eq!(rotation::set_aside(&path).len(), 3);
+}
+
+#[test]
+fn only_a_file_of_which_nothing_is_on_the_disk_is_emptied() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let mut destination = destination(&path, NEVER);
+    append(&mut destination, "lost\n");
+    assert!(destination.empty_now());
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    append(&mut destination, "kept\n");
+    destination.sync().unwrap();
+    append(&mut destination, "lost\n");
+    assert!(!destination.empty_now());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "kept\nlost\n");
+    drop(destination);
+    let mut later = Destination::new(Some(path.clone()), NEVER, Box::new(open));
+    later.open().unwrap();
+    assert!(!later.empty_now(), "what was there before stays");
+}
+
+#[test]
 fn the_sum_of_old_files_is_bounded_too() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");

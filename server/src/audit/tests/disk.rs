@@ -18,12 +18,16 @@ pub(crate) struct State {
     syncs: usize,
     room: Option<usize>,
     held: bool,
-    fail_sync: bool,
+    fail_syncs: usize,
     panic: bool,
     pub(crate) failures: usize,
 }
 
 impl State {
+    pub(crate) fn fail_syncs(&self) -> usize {
+        self.fail_syncs
+    }
+
     pub(crate) fn lines(&self) -> usize {
         self.bytes.iter().filter(|byte| **byte == b'\n').count()
     }
@@ -63,8 +67,8 @@ impl Disk {
         self.with(|state| state.room = room);
     }
 
-    pub(crate) fn fail_next_sync(&self) {
-        self.with(|state| state.fail_sync = true);
+    pub(crate) fn fail_next_syncs(&self, count: usize) {
+        self.with(|state| state.fail_syncs = count);
     }
 
     pub(crate) fn panic_next(&self) {
@@ -141,7 +145,8 @@ impl Medium for Disk {
 
     fn sync(&mut self) -> io::Result<()> {
         self.with(|state| {
-            if std::mem::take(&mut state.fail_sync) {
+            if state.fail_syncs > 0 {
+                state.fail_syncs -= 1;
                 return Err(io::Error::from_raw_os_error(5));
             }
             state.synced = state.bytes.len();
