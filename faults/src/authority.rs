@@ -58,8 +58,8 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A list that revokes this.
-    pub(crate) fn revocation(&self, serial: u64) -> anyhow::Result<String> {
+    /// A list that revokes this, to be replaced by that year.
+    pub(crate) fn revocation(&self, serial: u64, year: i32) -> anyhow::Result<String> {
         let revoked = RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -68,7 +68,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: vec![revoked],

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use portcullis_client::{Authorizer as _, Client, Error};
+use rustix::process::Signal;
 
 use crate::authority::{Authority, Pair, put_secret};
 use crate::fault::{Fault, Need, Outcome};
@@ -104,7 +105,7 @@ async fn ask(sidecar: &Sidecar, authority: &str, identity: Option<&Pair>) -> Res
 async fn bad_certificates(lab: Lab) -> Outcome {
     let (ours, foreign) = (Authority::new("ours")?, Authority::new("foreign")?);
     let files = Files::new(&lab, "F66", &ours.server(1, 2100)?, &ours.pem)?;
-    put_secret(&files.revoked, &ours.revocation(7)?)?;
+    put_secret(&files.revoked, &ours.revocation(7, 2100)?)?;
     let folder = good_folder(&lab, "F66")?;
     let plan = files.plan(&lab, &folder).set("tls_client_crl", files.revoked.display());
     let sidecar = plan.serving().await?;
@@ -128,7 +129,25 @@ async fn bad_certificates(lab: Lab) -> Outcome {
     let refused = sidecar.metric("portcullis_connections_refused_total", "handshake").await?;
     ensure!(refused >= 4.5, "{refused} refused handshakes are counted");
     ensure!(ask(&sidecar, &ours.pem, Some(&good)).await?, "a good certificate is refused afterwards");
-    Ok(format!("all refused in the handshake, plain text as well; {refused} counted"))
+    // A list that should have been replaced by now is not taken; the one before stays.
+    put_secret(&files.revoked, &ours.revocation(8, 2021)?)?;
+    sidecar.signal(Signal::HUP)?;
+    until("the old list is refused", async || {
+        Ok(sidecar.metric("portcullis_certificate_reloads_total", "refused").await? > 0.5)
+    })
+    .await?;
+    let revoked = ours.client(7, 2100)?;
+    ensure!(
+        ask(&sidecar, &ours.pem, Some(&revoked)).await.is_err(),
+        "with an outdated list: revoked, and let in"
+    );
+    ensure!(
+        ask(&sidecar, &ours.pem, Some(&good)).await?,
+        "with an outdated list: a good certificate is refused"
+    );
+    Ok(format!(
+        "all refused in the handshake, plain text as well; {refused} counted; an outdated list is not taken"
+    ))
 }
 
 async fn rotation(lab: Lab) -> Outcome {
