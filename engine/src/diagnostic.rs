@@ -203,9 +203,10 @@ impl Diagnostic {
     /// The message with every other place that matters, for where there is one text and no excerpt: logs, statuses, records.
     #[must_use]
     pub fn message_with_places(&self) -> String {
-        let related = self.related.iter().map(|Related { file, position: Position { line, column }, message }| {
-            format!(" ({message}: {file}:{line}:{column})")
-        });
+        let related =
+            self.related.iter().map(|Related { file, position: Position { line, column }, message }| {
+                format!(" ({message}: {file}:{line}:{column})")
+            });
         std::iter::once(self.message.clone()).chain(related).collect()
     }
 
