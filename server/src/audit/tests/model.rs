@@ -182,23 +182,30 @@ fn a_writer_that_rests_is_woken_by_what_it_must_not_miss() {
             let queue = queue_of(8, false);
             let resting = {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || {
-                    // Records wake nobody out of this rest, and are there after it.
-                    let mut told = u32::from(queue.sleep(LONG));
-                    loop {
-                        let Some(batch) = queue.take(Vec::new(), LONG, Some(LONG)) else { continue };
-                        told += u32::from(batch.reopen);
-                        if batch.last && queue.is_empty() {
-                            return told;
-                        }
-                    }
-                })
+                thread::spawn(move || u32::from(queue.sleep(LONG)))
             };
+            // Records wake nobody out of this rest, and are there after it.
             queue.push(b"record").unwrap();
             tell(&queue);
-            queue.push_happening(b"happening");
-            queue.close();
-            assert_eq!(resting.join().unwrap(), reopens, "told to open the file anew");
+            let told = resting.join().unwrap();
+            let batch = queue.take(Vec::new(), Duration::ZERO, None).unwrap();
+            assert_eq!(told + u32::from(batch.reopen), reopens, "told to open the file anew");
         });
     }
+}
+
+#[test]
+fn a_writer_that_nobody_waits_for_any_longer_is_woken_by_the_next_record() {
+    in_many_orders(|| {
+        let queue = queue_of(8, false);
+        let idle = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || queue.take(Vec::new(), Duration::ZERO, None).unwrap())
+        };
+        queue.abandon();
+        queue.push(b"record").unwrap();
+        let mut got = Got::default();
+        got.take(&idle.join().unwrap());
+        assert_eq!(got.records, 1);
+    });
 }
