@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use prost_types::Timestamp;
+use smallvec::{Array, SmallVec};
 
 use crate::message::{BatchMessage, Message, SessionMessage, Value};
 
@@ -103,13 +104,7 @@ impl<'m> Message<'m> {
             1 => self.principal = reader.text(wire)?,
             2 => self.action = reader.text(wire)?,
             3 => self.resource = reader.text(wire)?,
-            4 => {
-                if self.context.capacity() == 0 {
-                    // More than most questions have, in one allocation.
-                    self.context.reserve_exact(8);
-                }
-                self.context.push(entry(reader.bytes(wire)?)?);
-            }
+            4 => self.context.push(entry(reader.bytes(wire)?)?),
             5 => self.resource_account = reader.text(wire)?,
             6 => merge_session(&mut self.session, reader.bytes(wire)?)?,
             _ => return Ok(false),
@@ -214,7 +209,7 @@ fn texts(bytes: &[u8]) -> Read<Vec<String>> {
 }
 
 /// What a map makes of its entries: sorted, and of two with one key the later.
-fn settle<T>(entries: &mut Vec<(&str, T)>) {
+fn settle<'m, T, A: Array<Item = (&'m str, T)>>(entries: &mut SmallVec<A>) {
     if entries.is_sorted_by(|one, next| one.0 < next.0) {
         return;
     }

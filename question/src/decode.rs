@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portcullis_engine as engine;
 use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
 use portcullis_proto::v1;
+use smallvec::SmallVec;
 
 use crate::message::{BatchMessage, Message, SessionMessage, Value};
 use crate::refused::Refused;
@@ -30,9 +31,12 @@ pub struct Question<'m> {
     action: &'m str,
     resource: &'m str,
     resource_account: Option<&'m str>,
-    context: Vec<(&'m str, ContextValue<'m>)>,
+    context: Context<'m>,
     session: Option<QuestionSession<'m>>,
 }
+
+/// More pairs than most questions have, without an allocation.
+type Context<'m> = SmallVec<[(&'m str, ContextValue<'m>); 8]>;
 
 #[derive(Debug)]
 struct QuestionSession<'m> {
@@ -110,9 +114,9 @@ pub fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wishes, Ref
 ///
 /// # Errors
 /// As [`authorize`].
-pub fn item<'m>(
-    batch: &'m BatchMessage<'_>,
-    item: &'m Message<'_>,
+pub fn item<'m, 'b>(
+    batch: &'m BatchMessage<'b>,
+    item: &'m Message<'b>,
     policies: &SessionPolicyCache,
 ) -> Result<Question<'m>, Refused> {
     let Message {
@@ -133,7 +137,11 @@ pub fn item<'m>(
         action,
         resource,
         resource_account: present(resource_account),
-        context: decode_context(inherited.chain(context), batch.context.len() + context.len(), &mut wrong),
+        context: decode_context(
+            inherited.chain(context.iter()),
+            batch.context.len() + context.len(),
+            &mut wrong,
+        ),
         session: session
             .as_deref()
             .or(batch.session.as_deref())
@@ -220,9 +228,9 @@ fn decode_context<'m>(
     entries: impl Iterator<Item = &'m (&'m str, Value<'m>)>,
     count: usize,
     wrong: &mut Vec<Violation>,
-) -> Vec<(&'m str, ContextValue<'m>)> {
+) -> Context<'m> {
     // A filter promises no length, and growing step by step costs more than all the rest here.
-    let mut context = Vec::with_capacity(count);
+    let mut context = Context::with_capacity(count);
     context.extend(entries.filter_map(|(key, value)| entry(key, value, wrong)));
     context
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use portcullis_proto::v1;
 use prost_types::Timestamp;
+use smallvec::SmallVec;
 
 /// An AuthorizeRequest, or one item of a batch with the last two fields at their defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,8 +31,8 @@ pub struct Message<'m> {
     pub detail: i32,
 }
 
-/// Context keys and their values.
-pub type Context<'m> = Vec<(&'m str, Value<'m>)>;
+/// Context keys and their values; more than most questions have without an allocation.
+pub type Context<'m> = SmallVec<[(&'m str, Value<'m>); 8]>;
 
 /// The value of one context key.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +57,7 @@ pub struct SessionMessage<'m> {
     /// Managed policies used as session policies.
     pub policy_arns: Cow<'m, [String]>,
     /// Sorted by key, each key once.
-    pub tags: Vec<(&'m str, &'m str)>,
+    pub tags: SmallVec<[(&'m str, &'m str); 4]>,
     /// Keys of the tags that pass on to the next role.
     pub transitive_tag_keys: Vec<&'m str>,
     /// When the credentials were issued.

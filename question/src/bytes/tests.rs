@@ -145,11 +145,12 @@ fn delimit(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn same_question(bytes: &[u8]) -> Result<bool, TestCaseError> {
+    let decoded = v1::AuthorizeRequest::decode(bytes);
     let read = authorize(bytes);
-    match v1::AuthorizeRequest::decode(bytes) {
+    match &decoded {
         Ok(expected) => {
             if let Ok(read) = &read {
-                prop_assert_eq!(read, &Message::from(&expected));
+                prop_assert_eq!(read, &Message::from(expected));
             }
         }
         Err(error) => prop_assert!(read.is_err(), "prost: {error}"),
@@ -158,11 +159,12 @@ fn same_question(bytes: &[u8]) -> Result<bool, TestCaseError> {
 }
 
 fn same_batch(bytes: &[u8]) -> Result<bool, TestCaseError> {
+    let decoded = v1::BatchAuthorizeRequest::decode(bytes);
     let read = batch(bytes, usize::MAX);
-    match v1::BatchAuthorizeRequest::decode(bytes) {
+    match &decoded {
         Ok(expected) => {
             if let Ok(read) = &read {
-                prop_assert_eq!(read, &BatchMessage::from(&expected));
+                prop_assert_eq!(read, &BatchMessage::from(expected));
             }
         }
         Err(error) => prop_assert!(read.is_err(), "prost: {error}"),
@@ -171,8 +173,9 @@ fn same_batch(bytes: &[u8]) -> Result<bool, TestCaseError> {
 }
 
 fn same_streamed(bytes: &[u8]) -> Result<bool, TestCaseError> {
+    let decoded = v1::AuthorizeStreamRequest::decode(bytes);
     let read = streamed(bytes);
-    match v1::AuthorizeStreamRequest::decode(bytes) {
+    match &decoded {
         Ok(expected) => {
             if let Ok((correlation_id, request)) = &read {
                 prop_assert_eq!(*correlation_id, &expected.correlation_id);

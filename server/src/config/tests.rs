@@ -43,6 +43,15 @@ fn a_reachable_address_needs_the_option() {
 }
 
 #[test]
+fn policies_are_shared_where_callers_can_show_who_they_are() {
+    let mut config = Config { share_policies: true, ..Config::default() };
+    let told = config.check().unwrap_err().to_string();
+    assert!(told.contains("no caller can show who it is"), "{told}");
+    config.uds = Some("/run/portcullis/socket".into());
+    config.check().unwrap();
+}
+
+#[test]
 fn reflection_is_for_this_machine_unless_it_is_switched_on() {
     for (reflection, listen, served) in [
         (Reflection::Local, "127.0.0.1:8180", true),

@@ -77,10 +77,10 @@ impl Authorization {
         Some(all(waits))
     }
 
-    fn answer_item(
+    fn answer_item<'b>(
         &self,
         moment: &Moment,
-        (batch, item, wishes): (&BatchMessage<'_>, &Message<'_>, Wishes),
+        (batch, item, wishes): (&BatchMessage<'b>, &Message<'b>, Wishes),
         asker: Asker<'_>,
         out: &mut Vec<u8>,
     ) -> Recorded {
