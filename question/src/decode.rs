@@ -9,7 +9,7 @@ use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionP
 use portcullis_proto::v1;
 use smallvec::SmallVec;
 
-use crate::message::{BatchMessage, Message, SessionMessage, Value};
+use crate::message::{BatchMessage, Kept, Message, Sent, SessionMessage, Value};
 use crate::refused::Refused;
 use crate::session_policy::SessionPolicyCache;
 
@@ -87,11 +87,52 @@ pub fn authorize<'m>(
         action,
         resource,
         resource_account: present(resource_account),
-        context: decode_context(context.iter(), context.len(), &mut wrong),
+        context: decode_context(pairs(context), context.len(), &mut wrong),
         session: session.as_deref().map(|session| decode_session(session, policies, &mut wrong)),
     };
     let wishes = Wishes { min_generation: *min_generation, detail };
     if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refused::Malformed(wrong)) }
+}
+
+/// Decodes one question that is kept as prost has it.
+///
+/// # Errors
+/// As [`authorize`].
+#[inline]
+pub fn kept<'m>(
+    kept: &'m Kept<'_>,
+    policies: &SessionPolicyCache,
+) -> Result<(Question<'m>, Wishes), Refused> {
+    let Kept { message, session } = kept;
+    let v1::AuthorizeRequest {
+        principal,
+        action,
+        resource,
+        context,
+        resource_account,
+        session: _,
+        min_generation,
+        detail,
+    } = *message;
+    let mut wrong = Vec::new();
+    let detail = decode_detail(*detail, &mut wrong);
+    let pairs = context.iter().map(|(key, value)| (key.as_str(), Sent::from(value)));
+    // Filled where it is returned: a question is large, and moving it costs as much as reading it.
+    let mut read = Ok((
+        Question {
+            principal,
+            action,
+            resource,
+            resource_account: present(resource_account),
+            context: decode_context(pairs, context.len(), &mut wrong),
+            session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
+        },
+        Wishes { min_generation: *min_generation, detail },
+    ));
+    if !wrong.is_empty() {
+        read = Err(Refused::Malformed(wrong));
+    }
+    read
 }
 
 /// Decodes what is common to a batch; its items are decoded one by one, because each fails alone.
@@ -130,15 +171,15 @@ pub fn item<'m, 'b>(
         detail: _,
     } = item;
     let mut wrong = Vec::new();
-    let inherited =
-        batch.context.iter().filter(|(key, _)| !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
+    let inherited = pairs(&batch.context)
+        .filter(|(key, _)| !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
     let question = Question {
         principal: present(principal).unwrap_or(batch.principal),
         action,
         resource,
         resource_account: present(resource_account),
         context: decode_context(
-            inherited.chain(context.iter()),
+            inherited.chain(pairs(context)),
             batch.context.len() + context.len(),
             &mut wrong,
         ),
@@ -180,6 +221,15 @@ impl Question<'_> {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&self, now: Instant, owned_keys: OwnedKeys) -> Result<engine::Request<'_>, Refused> {
+        self.parse(now, owned_keys).map_err(Refused::Malformed)
+    }
+
+    /// The same without moving the request, which is large, from one result into another.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    #[inline]
+    pub fn parse(&self, now: Instant, owned_keys: OwnedKeys) -> Result<engine::Request<'_>, Vec<Violation>> {
         let input = RequestInput {
             principal: self.principal,
             action: self.action,
@@ -190,7 +240,7 @@ impl Question<'_> {
             now,
             owned_keys,
         };
-        engine::Request::parse(input).map_err(Refused::Malformed)
+        engine::Request::parse(input)
     }
 }
 
@@ -224,8 +274,13 @@ fn decode_detail(number: i32, wrong: &mut Vec<Violation>) -> Detail {
     }
 }
 
+fn pairs<'m>(context: &'m [(&'m str, Value<'m>)]) -> impl Iterator<Item = (&'m str, Sent<'m>)> {
+    context.iter().map(|(key, value)| (*key, Sent::from(value)))
+}
+
+#[inline]
 fn decode_context<'m>(
-    entries: impl Iterator<Item = &'m (&'m str, Value<'m>)>,
+    entries: impl Iterator<Item = (&'m str, Sent<'m>)>,
     count: usize,
     wrong: &mut Vec<Violation>,
 ) -> Context<'m> {
@@ -237,7 +292,7 @@ fn decode_context<'m>(
 
 fn entry<'m>(
     key: &'m str,
-    value: &'m Value<'_>,
+    value: Sent<'m>,
     wrong: &mut Vec<Violation>,
 ) -> Option<(&'m str, ContextValue<'m>)> {
     let mut refuse = |description: &str| {
@@ -245,12 +300,12 @@ fn entry<'m>(
         None
     };
     let decoded = match value {
-        Value::Missing => return refuse("has no value: set one of text, list, boolean or number"),
-        Value::Text(text) => ContextValue::Text(text),
-        Value::List(values) => ContextValue::List(values),
-        Value::Boolean(boolean) => ContextValue::Bool(*boolean),
-        Value::Number(number) if is_number(number) => ContextValue::Text(number),
-        Value::Number(_) => return refuse("is not a decimal number"),
+        Sent::Missing => return refuse("has no value: set one of text, list, boolean or number"),
+        Sent::Text(text) => ContextValue::Text(text),
+        Sent::List(values) => ContextValue::List(values),
+        Sent::Boolean(boolean) => ContextValue::Bool(boolean),
+        Sent::Number(number) if is_number(number) => ContextValue::Text(number),
+        Sent::Number(_) => return refuse("is not a decimal number"),
     };
     Some((key, decoded))
 }

@@ -10,8 +10,8 @@ mod moment;
 mod refused;
 mod session_policy;
 
-pub use decode::{Detail, Question, Wishes, authorize, batch, instant, item};
-pub use message::{BatchMessage, Context, Message, SessionMessage, Value};
+pub use decode::{Detail, Question, Wishes, authorize, batch, instant, item, kept};
+pub use message::{BatchMessage, Context, Kept, Message, SessionMessage, Value};
 pub use moment::{moment, since_epoch};
 pub use refused::{Refused, shortened, summary};
 pub use session_policy::SessionPolicyCache;

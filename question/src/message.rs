@@ -89,6 +89,20 @@ pub struct BatchMessage<'m> {
     pub detail: i32,
 }
 
+/// An AuthorizeRequest as prost has it, its session read.
+#[derive(Debug)]
+pub struct Kept<'m> {
+    pub(crate) message: &'m v1::AuthorizeRequest,
+    pub(crate) session: Option<SessionMessage<'m>>,
+}
+
+impl<'m> From<&'m v1::AuthorizeRequest> for Kept<'m> {
+    #[inline]
+    fn from(message: &'m v1::AuthorizeRequest) -> Self {
+        Self { message, session: message.session.as_ref().map(SessionMessage::from) }
+    }
+}
+
 impl<'m> From<&'m v1::AuthorizeRequest> for Message<'m> {
     fn from(message: &'m v1::AuthorizeRequest) -> Self {
         let v1::AuthorizeRequest {
@@ -174,18 +188,54 @@ impl<'m> From<&'m v1::Session> for SessionMessage<'m> {
 }
 
 fn borrowed(context: &BTreeMap<String, v1::ContextValue>) -> Context<'_> {
-    context.iter().map(|(key, value)| (key.as_str(), Value::from(value))).collect()
+    context.iter().map(|(key, value)| (key.as_str(), Sent::from(value).into())).collect()
 }
 
-impl<'m> From<&'m v1::ContextValue> for Value<'m> {
+/// The value of one context key, wherever it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent<'m> {
+    Missing,
+    Text(&'m str),
+    List(&'m [String]),
+    Boolean(bool),
+    Number(&'m str),
+}
+
+impl<'m> From<&'m v1::ContextValue> for Sent<'m> {
+    #[inline]
     fn from(v1::ContextValue { value }: &'m v1::ContextValue) -> Self {
-        use v1::context_value::Value as Sent;
+        use v1::context_value::Value as Of;
         match value {
             None => Self::Missing,
-            Some(Sent::Text(text)) => Self::Text(text),
-            Some(Sent::List(v1::TextList { values })) => Self::List(Cow::Borrowed(values)),
-            Some(Sent::Boolean(boolean)) => Self::Boolean(*boolean),
-            Some(Sent::Number(number)) => Self::Number(number),
+            Some(Of::Text(text)) => Self::Text(text),
+            Some(Of::List(v1::TextList { values })) => Self::List(values),
+            Some(Of::Boolean(boolean)) => Self::Boolean(*boolean),
+            Some(Of::Number(number)) => Self::Number(number),
+        }
+    }
+}
+
+impl<'m> From<&'m Value<'_>> for Sent<'m> {
+    #[inline]
+    fn from(value: &'m Value<'_>) -> Self {
+        match value {
+            Value::Missing => Self::Missing,
+            Value::Text(text) => Self::Text(text),
+            Value::List(values) => Self::List(values),
+            Value::Boolean(boolean) => Self::Boolean(*boolean),
+            Value::Number(number) => Self::Number(number),
+        }
+    }
+}
+
+impl<'m> From<Sent<'m>> for Value<'m> {
+    fn from(sent: Sent<'m>) -> Self {
+        match sent {
+            Sent::Missing => Self::Missing,
+            Sent::Text(text) => Self::Text(text),
+            Sent::List(values) => Self::List(Cow::Borrowed(values)),
+            Sent::Boolean(boolean) => Self::Boolean(boolean),
+            Sent::Number(number) => Self::Number(number),
         }
     }
 }

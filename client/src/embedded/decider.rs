@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_engine as engine;
 use portcullis_engine::{Effect, Instant, LoadMode, OwnedKeys, RequestInput};
 use portcullis_proto::v1;
-use portcullis_question::{self as question, Detail, Message as Asked, Refused, SessionPolicyCache};
+use portcullis_question::{self as question, Detail, Kept, Refused, SessionPolicyCache};
 use portcullis_store::{Snapshot, Store};
 
 use super::LoadError;
@@ -54,7 +54,7 @@ impl Decider {
     ) -> Result<Decision, Error> {
         let snapshot = self.store.current();
         match self.said(&request.message, snapshot.as_deref(), now, owned_keys) {
-            Ok(said) => Ok(Arc::new(said).to(request)),
+            Ok(said) => Ok(said.to(request)),
             Err(refused) => Err(error(refused)),
         }
     }
@@ -63,7 +63,7 @@ impl Decider {
         let snapshot = self.store.current();
         let decide = |request: Request| {
             let said = self.said(&request.message, snapshot.as_deref(), now, OwnedKeys::Refuse);
-            said.map(|said| Arc::new(said).to(request)).map_err(error)
+            said.map(|said| said.to(request)).map_err(error)
         };
         requests.into_iter().map(decide).collect()
     }
@@ -75,17 +75,26 @@ impl Decider {
         snapshot: Option<&Snapshot>,
         now: Instant,
         owned_keys: OwnedKeys,
-    ) -> Result<Said, Refused> {
+    ) -> Result<Arc<Said>, Refused> {
         let policies = match snapshot.map_or(self.load_mode, |snapshot| snapshot.load_mode) {
             LoadMode::Lenient => &self.policies.lenient,
             LoadMode::Strict => &self.policies.strict,
         };
-        let message = Asked::from(message);
-        let (question, wishes) = question::authorize(&message, policies)?;
-        let request = question.check(now, owned_keys)?;
+        let message = Kept::from(message);
+        // Looked at where they are: both are large, and moving them costs as much as reading them.
+        let read = question::kept(&message, policies);
+        let (question, wishes) = match &read {
+            Ok((question, wishes)) => (question, *wishes),
+            Err(refused) => return Err(refused.clone()),
+        };
+        let parsed = question.parse(now, owned_keys);
+        let request = match &parsed {
+            Ok(request) => request,
+            Err(violations) => return Err(Refused::Malformed(violations.clone())),
+        };
         let snapshot = snapshot.ok_or(Refused::NotReady)?;
         wishes.met_by(snapshot.generation)?;
-        Ok(said(&snapshot.policy_set.authorize(&request), wishes.detail, snapshot))
+        Ok(said(&snapshot.policy_set.authorize(request), wishes.detail, snapshot))
     }
 
     pub(crate) async fn ready(&self, timeout: Duration) -> Result<(), LoadError> {
@@ -105,9 +114,9 @@ impl Decider {
 }
 
 /// The one place where a decision of the engine becomes an answer.
-fn said(decision: &engine::Decision<'_>, detail: Detail, snapshot: &Snapshot) -> Said {
+fn said(decision: &engine::Decision<'_>, detail: Detail, snapshot: &Snapshot) -> Arc<Said> {
     let reason = reason(decision.reason);
-    Said {
+    Arc::new(Said {
         allowed: decision.effect == Effect::Allow && reason == Reason::Allowed,
         reason,
         layer: layer(decision.layer),
@@ -121,7 +130,7 @@ fn said(decision: &engine::Decision<'_>, detail: Detail, snapshot: &Snapshot) ->
         revision: Arc::clone(&snapshot.revision_text),
         generation: snapshot.generation,
         request_id: String::new(),
-    }
+    })
 }
 
 fn reason(reason: engine::Reason) -> Reason {
