@@ -1,7 +1,9 @@
-#![doc = include_str!("../README.md")]
+//! Authorization decisions, of a sidecar or in your own process.
 //!
 //! Invariant (ONLY-ALLOW-ALLOWS): [`Decision::Allow`] comes of a whole, understood allow, and of nothing else but what
 //! [`Builder::fail_open`] lists.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 mod authorizer;
 mod builder;
