@@ -17,8 +17,8 @@ pub fn count_tokens(file: &[u8]) -> Result<usize, Vec<String>> {
 /// # Errors
 /// What differs, when the borrowing reader read something else than prost.
 pub fn authorize_agrees(message: &[u8]) -> Result<bool, String> {
-    let Ok(read) = bytes::authorize(message) else { return Ok(false) };
     let prost = v1::AuthorizeRequest::decode(message);
+    let Ok(read) = bytes::authorize(message) else { return Ok(false) };
     same(&Some(read), &prost.as_ref().ok().map(Message::from))
 }
 
@@ -27,9 +27,9 @@ pub fn authorize_agrees(message: &[u8]) -> Result<bool, String> {
 /// # Errors
 /// As [`authorize_agrees`].
 pub fn streamed_agrees(message: &[u8]) -> Result<bool, String> {
-    let Ok(read) = bytes::streamed(message) else { return Ok(false) };
     let prost = v1::AuthorizeStreamRequest::decode(message);
     let prost = prost.as_ref().ok();
+    let Ok(read) = bytes::streamed(message) else { return Ok(false) };
     same(&Some(read), &prost.map(|it| (it.correlation_id.as_str(), it.request.as_ref().map(Message::from))))
 }
 
@@ -38,11 +38,11 @@ pub fn streamed_agrees(message: &[u8]) -> Result<bool, String> {
 /// # Errors
 /// As [`authorize_agrees`].
 pub fn batch_agrees(message: &[u8], items_max: usize) -> Result<bool, String> {
+    let prost = v1::BatchAuthorizeRequest::decode(message);
     let Ok(read) = bytes::batch(message, items_max) else { return Ok(false) };
     if read.items.len() > items_max {
         return Err(format!("{} items were read, more than {items_max}", read.items.len()));
     }
-    let prost = v1::BatchAuthorizeRequest::decode(message);
     same(&Some(read), &prost.as_ref().ok().map(BatchMessage::from))
 }
 
