@@ -12,12 +12,13 @@ use anyhow::{Context as _, ensure};
 pub(crate) const NEVER: Duration = Duration::from_secs(120);
 
 /// Runs its arguments, and kills them when its input closes: `read` returns then. The code of their end is kept in the file
-/// that it is named after.
+/// that it is named after. What the child has begun is killed first: a program that has changed its user no longer ends with
+/// the `unshare` above it.
 const SCRIPT: &str = r#"
 exec 3<&0
 "$@" 3<&- &
 child=$!
-(read -r _ <&3; kill -9 $child 2>/dev/null) &
+(read -r _ <&3; kill -9 $(cat /proc/$child/task/$child/children 2>/dev/null) $child 2>/dev/null) &
 watch=$!
 wait $child
 code=$?
