@@ -111,6 +111,11 @@ impl Cached {
         }
     }
 
+    /// The sidecar named these policies as its active ones.
+    pub(crate) fn heard_of(&self, revision: &str, generation: u64) {
+        self.state.saw(revision, generation);
+    }
+
     /// Keeps a decision that was asked for in this epoch, if it may be kept.
     pub(crate) fn put(&self, question: Bytes, epoch: u64, said: &Arc<Said>) {
         let active = self.state.saw(&said.revision, said.generation);
@@ -122,11 +127,15 @@ impl Cached {
 }
 
 impl State {
-    /// A decision names its revision; whether it is the active one.
+    /// An answer names its revision; whether it is the active one.
     fn saw(&self, revision: &str, generation: u64) -> bool {
         let active = self.active.lock().unwrap_or_else(sync::PoisonError::into_inner);
         match &active.revision {
-            None => false,
+            None => {
+                // What is on its way may be of older policies than these; it must not be served once they are named.
+                self.epoch.fetch_add(1, Ordering::AcqRel);
+                false
+            }
             Some(known) if **known == *revision && active.generation == generation => true,
             Some(_) => {
                 // Either an answer on its way while the policies changed, or the first word of new ones. In both cases
@@ -146,7 +155,10 @@ impl State {
             if active.revision.as_ref() == Some(&revision) && active.generation == generation {
                 return;
             }
-            *active = Active { revision: Some(revision), generation };
+            // Word of newer policies may have come first, with an answer.
+            if active.revision.is_none() || generation >= active.generation {
+                *active = Active { revision: Some(revision), generation };
+            }
         }
         self.drop_all();
     }

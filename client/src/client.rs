@@ -124,8 +124,9 @@ impl Client {
     /// When there is no answer.
     pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
         let message = v1::ListContextKeysRequest { request: Some(request.message) };
-        let v1::ListContextKeysResponse { keys, revision: _, generation: _ } =
+        let v1::ListContextKeysResponse { keys, revision, generation } =
             self.call(call::LIST_CONTEXT_KEYS, &message, self.0.timeout).await?;
+        self.heard_of(&revision, generation);
         Ok(keys)
     }
 
@@ -134,10 +135,14 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
-        self.call(call::GET_STATUS, &v1::GetStatusRequest {}, self.0.timeout).await
+        let status: v1::GetStatusResponse =
+            self.call(call::GET_STATUS, &v1::GetStatusRequest {}, self.0.timeout).await?;
+        self.heard_of(&status.revision, status.generation);
+        Ok(status)
     }
 
-    /// Waits until `revision` (empty for any) of `min_generation` or later is active, at most for `timeout`.
+    /// Waits until `revision` (empty for any) of `min_generation` or later is active, at most for `timeout`. Whatever this
+    /// client answers from then on, from its cache too, was decided on those policies or on newer ones.
     ///
     /// # Errors
     /// When it does not become active in time.
@@ -148,7 +153,10 @@ impl Client {
         timeout: Duration,
     ) -> Result<v1::WaitForRevisionResponse, Error> {
         let message = v1::WaitForRevisionRequest { revision: revision.into(), min_generation };
-        self.call(call::WAIT_FOR_REVISION, &message, timeout).await
+        let active: v1::WaitForRevisionResponse =
+            self.call(call::WAIT_FOR_REVISION, &message, timeout).await?;
+        self.heard_of(&active.revision, active.generation);
+        Ok(active)
     }
 
     /// Whether the sidecar takes questions.
@@ -171,6 +179,8 @@ impl Client {
         let question = Bytes::from(request.message.encode_to_vec());
         let timeout = self.timeout(request);
         let Some(cache) = &self.0.cache else { return self.ask(question, timeout).await };
+        // A kept decision waits for nothing. Who asks in a loop lets the task that hears of new policies run nevertheless.
+        tokio::task::coop::consume_budget().await;
         let epoch = match cache.get(&question) {
             Ok(said) => return Ok(said),
             Err(epoch) => epoch,
@@ -178,6 +188,13 @@ impl Client {
         let said = self.ask(question.clone(), timeout).await?;
         cache.put(question, epoch, &said);
         Ok(said)
+    }
+
+    /// An answer names the policies that it is of.
+    pub(crate) fn heard_of(&self, revision: &str, generation: u64) {
+        if let Some(cache) = &self.0.cache {
+            cache.heard_of(revision, generation);
+        }
     }
 
     async fn ask(&self, question: Bytes, timeout: Duration) -> Result<Arc<Said>, Error> {
@@ -212,8 +229,9 @@ impl Client {
             ..v1::BatchAuthorizeRequest::default()
         };
         let timeout = requests.iter().map(|request| self.timeout(request)).min().unwrap_or(self.0.timeout);
-        let v1::BatchAuthorizeResponse { results, revision: _, generation: _ } =
+        let v1::BatchAuthorizeResponse { results, revision, generation } =
             self.call(call::BATCH_AUTHORIZE, &message, timeout).await?;
+        self.heard_of(&revision, generation);
         if results.len() != requests.len() {
             return Err(Error::Answer("there are more or fewer answers than questions"));
         }

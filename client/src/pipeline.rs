@@ -65,7 +65,12 @@ impl Authorizer for Pipeline {
         let timeout = self.client.timeout(&request);
         let deadline = Instant::now() + timeout;
         match tokio::time::timeout_at(deadline, self.said(&request, deadline)).await {
-            Ok(Some(said)) => self.client.settle(request, said),
+            Ok(Some(said)) => {
+                if let Ok(said) = &said {
+                    self.client.heard_of(&said.revision, said.generation);
+                }
+                self.client.settle(request, said)
+            }
             Ok(None) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 self.client.decide(request.timeout(left)).await

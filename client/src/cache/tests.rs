@@ -70,6 +70,27 @@ async fn another_revision_drops_everything_whoever_names_it() {
     assert!(!kept_again(&cached));
 }
 
+#[tokio::test]
+async fn older_policies_are_not_adopted_again() {
+    let cached = state(LONG);
+    cached.state.become_active(Some(("a".into(), 1)));
+    cached.heard_of("b", 2);
+    // The watch is behind.
+    cached.state.become_active(Some(("a".into(), 1)));
+    assert!(!kept(&cached, said("a", 1)));
+    assert!(kept(&cached, said("b", 2)));
+}
+
+#[tokio::test]
+async fn an_answer_from_before_newer_policies_were_heard_of_is_not_served() {
+    let cached = state(LONG);
+    let epoch = cached.get(&ASKED).unwrap_err();
+    cached.heard_of("b", 2);
+    cached.state.become_active(Some(("a".into(), 1)));
+    cached.put(ASKED, epoch, &Arc::new(said("a", 1)));
+    assert!(cached.get(&ASKED).is_err());
+}
+
 fn kept_again(cached: &Cached) -> bool {
     cached.state.become_active(Some(("c".into(), 4)));
     cached.get(&ASKED).is_ok()

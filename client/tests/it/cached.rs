@@ -54,6 +54,11 @@ fn caching(endpoint: &str, asked: &Arc<Asked>) -> Client {
         .unwrap()
 }
 
+/// Without the permission of [`allowed`].
+fn revoked() -> String {
+    POLICIES.replace("orders:Get*", "orders:List*")
+}
+
 /// Waits until answers are kept.
 async fn warm(client: &Client, asked: &Arc<Asked>) {
     until("answers are kept", async || {
@@ -99,7 +104,7 @@ async fn what_is_revoked_is_not_served_after_the_change_is_known() {
     let sidecar = Sidecar::loaded().await;
     let asked = Arc::new(Asked::default());
     let client = caching(&sidecar.unix, &asked);
-    let revoked = POLICIES.replace("orders:Get*", "orders:List*");
+    let revoked = revoked();
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
         warm(&client, &asked).await;
@@ -126,6 +131,41 @@ async fn what_is_revoked_is_not_served_after_the_change_is_known() {
     println!("a revoked permission was served for at most {slowest:?} after the reload");
     // The target is 100 ms; a test on a loaded machine only shows that it is not the hour of the cache.
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+}
+
+/// The sidecar has a thread of its own, the client one thread and no pause: every kept decision is there at once.
+#[tokio::test]
+async fn a_loop_of_kept_decisions_hears_of_new_policies() {
+    let running = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let sidecar = Arc::new(running.spawn(Sidecar::loaded()).await.unwrap());
+    let asked = Arc::new(Asked::default());
+    let client = caching(&sidecar.unix, &asked);
+    warm(&client, &asked).await;
+    let publishing = Arc::clone(&sidecar);
+    let published = running.spawn(async move { publishing.publish(&revoked()).await });
+    let begun = Instant::now();
+    while client.decide(allowed()).await.unwrap().is_allowed() {
+        assert!(begun.elapsed() < SOON, "it is still served");
+    }
+    published.await.unwrap();
+    drop(sidecar);
+    running.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_served_after_a_newer_revision_was_waited_for() {
+    let sidecar = Sidecar::loaded().await;
+    let asked = Arc::new(Asked::default());
+    let client = caching(&sidecar.unix, &asked);
+    for _ in 0..20 {
+        warm(&client, &asked).await;
+        sidecar.publish(&revoked()).await;
+        let generation = sidecar.store.current().unwrap().generation;
+        client.wait_for_revision("", generation, SOON).await.unwrap();
+        assert!(!client.decide(allowed()).await.unwrap().is_allowed());
+        sidecar.publish(POLICIES).await;
+        until("it is granted again", async || client.decide(allowed()).await.unwrap().is_allowed()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
