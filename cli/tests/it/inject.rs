@@ -211,6 +211,40 @@ fn a_mistake_writes_nothing() {
 }
 
 #[test]
+fn what_is_wrong_is_said_with_its_file_its_place_and_its_name() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let pod = |spec: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n{spec}");
+    for (text, wanted) in [
+        ("a: [1\n".to_owned(), "1:4: unclosed"),
+        ("not a manifest\n".to_owned(), "1:1: this is no object of Kubernetes"),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {}\n".to_owned(),
+            "4:7: deployment/d has no `template`",
+        ),
+        (
+            pod("  containers: [{name: a}, {name: portcullis, image: other}]\n"),
+            "5:27: a container `portcullis` is here already, and was not put here by inject: take it out",
+        ),
+        (
+            pod("  containers: [{name: a}]\n  volumes:\n    - name: portcullis-socket\n      emptyDir: {}\n"),
+            "7:7: a volume `portcullis-socket` is here already, and was not put here by inject: take it out",
+        ),
+    ] {
+        let file = directory.path().join("pods.yaml");
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let run = run(&["inject", "--policies", "p", file]);
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{wanted}");
+        assert!(run.err.starts_with(&format!("error: {file}:{wanted}")), "{wanted}: {}", run.err);
+    }
+    let file = directory.path().join("bytes.yaml");
+    std::fs::write(&file, [0xff, 0xfe, b'a']).unwrap();
+    let run = run(&["inject", "--policies", "p", file.to_str().unwrap()]);
+    assert_eq!((run.code, run.out.as_str()), (1, ""));
+    assert!(run.err.contains("bytes.yaml") && run.err.contains("UTF-8"), "{}", run.err);
+}
+
+#[test]
 fn settings_that_would_stop_the_sidecar_are_usage_errors() {
     for (flags, sentence) in [
         (

@@ -247,6 +247,15 @@ fn what_is_not_plain_is_refused_with_its_place() {
     for (text, wanted) in [
         (pod("containers: []\n"), "4:3: pod/(no name) has no `containers` here"),
         ("kind: Pod\napiVersion: v1\n".to_owned(), "1:1: pod/(no name) has no `spec` here"),
+        ("apiVersion: v1\nkind: Secret\n---\nnot a manifest\n".to_owned(), "4:1: this is no object of Kubernetes"),
+        ("- kind: Pod\n".to_owned(), "1:1: this is no object of Kubernetes: it has no `kind`"),
+        ("replicas: 2\n".to_owned(), "1:1: this is no object of Kubernetes: it has no `kind`"),
+        ("kind: Deployment\nspec: {}\n".to_owned(), "1:1: deployment/(no name) has no `apiVersion`"),
+        ("kind: DeploymentList\napiVersion: apps/v1\nitems: []\n".to_owned(), "1:1: a `DeploymentList` is not taken apart"),
+        (
+            "kind: List\napiVersion: v1\nitems:\n- apiVersion: batch/v1\n  kind: Job\n  metadata: {name: j}\n  spec: {}\n".to_owned(),
+            "7:9: job/j has no `template` here",
+        ),
         (pod("containers:\n- name: portcullis\n"), "5:5: a container `portcullis` is here already"),
         (pod("containers:\n- name: a\nvolumes:\n- name: portcullis-socket\n"), "7:5: a volume"),
         (

@@ -1,6 +1,7 @@
 //! Which objects of a manifest have pods, and where in them.
 //!
-//! Knows Kubernetes' own workloads; a kind of the same name in another API group is none. Changes nothing.
+//! Knows Kubernetes' own workloads; a kind of the same name in another API group is none. Changes nothing. Invariant: what
+//! may be meant as a workload and cannot be read as one is refused, not passed on without a sidecar.
 
 use super::tree::{Fault, Node};
 
@@ -8,6 +9,18 @@ use super::tree::{Fault, Node};
 const SWITCH: &str = "portcullis.dev/inject";
 /// On a pod template that a sidecar was put into, with the version that did.
 pub(super) const MARK: &str = "portcullis.dev/injected";
+
+/// The kinds that have pods.
+const WORKLOADS: [&str; 8] = [
+    "Pod",
+    "ReplicationController",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "Job",
+    "CronJob",
+];
 
 /// One object of a manifest.
 #[derive(Debug)]
@@ -63,12 +76,23 @@ pub(super) fn objects(document: &Node) -> Result<Vec<Object<'_>>, Fault> {
 }
 
 fn object(node: &Node) -> Result<Object<'_>, Fault> {
-    let kind = text_of(node, "kind").unwrap_or("document");
+    let Some(kind) = text_of(node, "kind") else {
+        let sentence = "this is no object of Kubernetes: it has no `kind`";
+        return Err(Fault::new(node, sentence));
+    };
     let metadata = node.get("metadata");
     let name =
         metadata.and_then(|metadata| text_of(metadata, "name").or_else(|| text_of(metadata, "generateName")));
     let title = format!("{}/{}", kind.to_ascii_lowercase(), name.unwrap_or("(no name)"));
-    let Some(path) = path_to_template(text_of(node, "apiVersion").unwrap_or_default(), kind) else {
+    let api_version = text_of(node, "apiVersion");
+    if api_version.is_none() && WORKLOADS.contains(&kind) {
+        return Err(Fault::new(node, format!("{title} has no `apiVersion`")));
+    }
+    // Such as a DeploymentList, whose items need not say their kind.
+    if kind.strip_suffix("List").is_some_and(|kind| WORKLOADS.contains(&kind)) {
+        return Err(Fault::new(node, format!("a `{kind}` is not taken apart: write a `List`")));
+    }
+    let Some(path) = path_to_template(api_version.unwrap_or_default(), kind) else {
         return Ok(Object { title, role: Role::Other });
     };
     let mut template = node;
