@@ -188,7 +188,10 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{/* Copies the audit file to standard output, for collectors of logs. */}}
+{{/*
+Copies the audit file to standard output, for collectors of logs. It has no probes: it serves nobody, and it ends, to be
+started again, when it cannot read or write. What it has not copied yet is in the file.
+*/}}
 {{- define "portcullis.auditContainer" -}}
 name: portcullis-audit
 image: {{ include "portcullis.image" . | quote }}

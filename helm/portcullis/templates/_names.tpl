@@ -23,19 +23,33 @@
 {{- end -}}
 
 {{- define "portcullis.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "portcullis.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- toYaml (dict "app.kubernetes.io/name" (include "portcullis.name" .) "app.kubernetes.io/instance" .Release.Name) -}}
 {{- end -}}
 
+{{/* The labels of every object. */}}
 {{- define "portcullis.labels" -}}
-{{ include "portcullis.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: portcullis
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "portcullis.labelsWith" (list . dict) -}}
+{{- end -}}
+
+{{/* Those of an object that has more of its own, (list . MORE). A label stands once, whoever names it. */}}
+{{- define "portcullis.labelsWith" -}}
+{{- $labels := include "portcullis.podLabels" . | fromYaml -}}
+{{- toYaml (mergeOverwrite (dict "helm.sh/chart" (include "portcullis.chart" (index . 0))) $labels) -}}
+{{- end -}}
+
+{{- define "portcullis.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" -}}
+{{- end -}}
+
+{{/*
+The labels of pods, (list . MORE). The version of the chart is not among them: a chart that changes nothing about the pods
+leaves them alone.
+*/}}
+{{- define "portcullis.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- $own := dict "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/managed-by" $root.Release.Service "app.kubernetes.io/part-of" "portcullis" -}}
+{{- $selector := include "portcullis.selectorLabels" $root | fromYaml -}}
+{{- toYaml (mergeOverwrite $own $root.Values.commonLabels (index . 1) $selector) -}}
 {{- end -}}
 
 {{/* The pod of `helm test` is none of those that are asked. */}}
@@ -62,9 +76,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{- define "portcullis.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{/* The host name of the Service. */}}
 {{- define "portcullis.host" -}}
-{{- printf "%s.%s.svc" (include "portcullis.fullname" .) .Release.Namespace -}}
+{{- printf "%s.%s.svc" (include "portcullis.fullname" .) (include "portcullis.namespace" .) -}}
 {{- end -}}
 
 {{/* Are there pods of the release's own, and do callers reach them over the network? Empty is no. */}}

@@ -3,10 +3,7 @@
 {{- define "portcullis.podTemplate" -}}
 metadata:
   labels:
-    {{- include "portcullis.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "portcullis.podLabels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
     # Equal on pods that run with the same settings. Policies are not in it: they change without a restart.
     checksum/config: {{ include "portcullis.settings" . | sha256sum }}
@@ -70,4 +67,9 @@ spec:
     {{- end }}
   {{- end }}
   {{- end }}
+{{- end -}}
+
+{{/* How pods are replaced; `rollingUpdate` comes from the defaults and is refused by the API with another type. */}}
+{{- define "portcullis.strategy" -}}
+{{- toYaml (ternary . (omit . "rollingUpdate") (eq .type "RollingUpdate")) -}}
 {{- end -}}

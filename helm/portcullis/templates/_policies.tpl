@@ -134,6 +134,10 @@ env:
   # A repository that cannot be reached is tried again; what is served stays.
   - name: GITSYNC_MAX_FAILURES
     value: "-1"
+  - name: GITSYNC_HTTP_BIND
+    value: ":{{ $git.httpPort }}"
+  - name: GITSYNC_HTTP_METRICS
+    value: "true"
   - name: HOME
     value: /tmp
   {{- if $git.secretName }}
@@ -149,6 +153,16 @@ env:
     value: /git-secret/known_hosts
   {{- end }}
   {{- end }}
+ports:
+  - name: portcullis-git
+    containerPort: {{ $git.httpPort }}
+# Not `/`, which fails until this very process has reached the repository, as readiness would: what was fetched before is
+# served on while the repository is away.
+livenessProbe:
+  httpGet:
+    path: /metrics
+    port: portcullis-git
+  {{- toYaml .Values.probes.liveness | nindent 2 }}
 securityContext:
   {{- /* The user that its image has an entry for: ssh wants one. */}}
   {{- toYaml (merge (dict "runAsUser" 65533) .Values.securityContext) | nindent 2 }}

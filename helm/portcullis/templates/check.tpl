@@ -40,6 +40,9 @@
 {{- if and (eq $values.audit.to "stdout") (eq $values.audit.mode "sync") -}}
   {{- fail "audit.mode: standard output cannot be put on a disk. Use `file` or `both` with `sync`, or another mode" -}}
 {{- end -}}
+{{- if and (eq $values.audit.mode "drop") (eq $values.audit.onFailure "deny") (ne $values.audit.to "none") -}}
+  {{- fail "audit.onFailure: with audit.mode `drop` no answer waits for its record, so none can be denied for it. Use `block` or `sync`, or `allow`" -}}
+{{- end -}}
 {{- if and $values.audit.persistentVolumeClaim (not (has $values.audit.to (list "file" "both"))) -}}
   {{- fail "audit.persistentVolumeClaim: nothing is written there. Set audit.to to `file` or `both`" -}}
 {{- end -}}

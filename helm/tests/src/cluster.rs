@@ -115,8 +115,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// An object as it is stored.
+    /// An object as it is stored, in the namespace that it names or else in this one.
     pub(crate) fn stored(&self, object: &Object, namespace: &str) -> anyhow::Result<Object> {
+        let namespace = object.namespace_or(namespace);
         let collection = self.collection(object.text("/apiVersion"), object.kind(), namespace)?;
         Ok(Object::new(self.get(&format!("{collection}/{}", object.name()))?))
     }

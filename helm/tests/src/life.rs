@@ -77,6 +77,11 @@ impl<'a> Place<'a> {
 
 /// The server takes a case and keeps all that it says; nothing is left after it.
 pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
+    let values = case.values()?;
+    let elsewhere = values.text("/namespaceOverride");
+    if !elsewhere.is_empty() {
+        place.cluster.namespace(elsewhere)?;
+    }
     place.install(case, &[])?;
     let objects = place.manifest()?;
     ensure!(!objects.is_empty() || case.name.starts_with("sidecar"), "nothing was installed");
@@ -85,8 +90,9 @@ pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
         let stored = if object.hook().is_empty() {
             place.cluster.stored(object, place.namespace)?
         } else {
+            let namespace = object.namespace_or(place.namespace);
             let collection =
-                place.cluster.collection(object.text("/apiVersion"), object.kind(), place.namespace)?;
+                place.cluster.collection(object.text("/apiVersion"), object.kind(), namespace)?;
             Object::new(place.cluster.try_create(&collection, &object.value)?)
         };
         kept(&object.value, &stored.value).with_context(|| object.title())?;
@@ -99,7 +105,10 @@ pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
         workload.as_ref().map(|workload| workload.at("/metadata/generation").clone())
     };
     ensure!(generation(&before) == generation(&after), "the same values make another workload");
-    place.uninstall()
+    place.uninstall()?;
+    let left = if elsewhere.is_empty() { Vec::new() } else { place.cluster.contents(elsewhere)? };
+    ensure!(left.is_empty(), "helm uninstall leaves {}", left.join(", "));
+    Ok(())
 }
 
 /// The server takes objects that are written by hand.
@@ -118,7 +127,7 @@ pub(crate) fn applied(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
 }
 
 /// All that was asked for is in what is stored; the server adds to it.
-fn kept(asked: &Value, stored: &Value) -> anyhow::Result<()> {
+pub(crate) fn kept(asked: &Value, stored: &Value) -> anyhow::Result<()> {
     match (asked, stored) {
         (Value::Null, _) => Ok(()),
         (Value::Object(asked), Value::Object(stored)) => asked.iter().try_for_each(|(key, value)| {

@@ -1,10 +1,12 @@
 //! The checks of the Helm chart, as one list of trials. A check that lacks a program or a right ends as ignored with the
 //! reason; where everything has to be there (`PORTCULLIS_CHECKS=all`, as the full verification sets it) as failed.
 
+mod alerts;
 mod authority;
 mod case;
 mod cluster;
 mod guard;
+mod inject;
 mod judge;
 mod kubelet;
 mod life;
@@ -14,6 +16,7 @@ mod render;
 mod rig;
 mod rules;
 mod schema;
+mod settings;
 mod values;
 
 use std::process::ExitCode;
@@ -78,6 +81,8 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
     let mut trials = vec![
         trial(stage, "rules: every rule fires", |_| rules::bad::every_rule_fires()),
         trial(stage, "schemas: they refuse", |_| schema::refuses()),
+        trial(stage, "alerts: each is tried", |_| alerts::tried()),
+        trial(stage, "alerts: they fire", |stage| alerts::fire(&stage.rig)),
         trial(stage, "values: every value has a comment", |_| values::commented()),
         trial(stage, "values: the schema is strict", |_| values::strict()),
         trial(stage, "values: the readme lists them", |_| values::in_readme()),
@@ -116,6 +121,12 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "pods: what sidecars share", |stage| {
             pods::shared(stage.place("pods-shared")?, stage.case("sidecar")?)
         }),
+        trial(stage, "pods: a service of usual size", |stage| {
+            pods::sizes::of(stage.place("pods-usual")?, stage.case("deployment")?, 1, 100)
+        }),
+        trial(stage, "pods: more than one ConfigMap holds", |stage| {
+            pods::sizes::of(stage.place("pods-large")?, stage.case("deployment")?, 3, 900)
+        }),
         trial(stage, "pods: several sources", |stage| {
             pods::sources(stage.place("pods-sources")?, stage.case("deployment-sources")?)
         }),
@@ -125,16 +136,19 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "pods: an injected sidecar", |stage| {
             pods::injected(stage.place("pods-injected")?, &stage.schemas)
         }),
+        trial(stage, "inject: like the chart", |stage| inject::like_the_chart(&stage.rig)),
+        trial(stage, "inject: every workload", |stage| inject::taken(stage.place("injected")?)),
         trial(stage, "render: every named template", |_| render::every_named_template()),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
     ];
     type Check = fn(&Stage, &Case) -> anyhow::Result<()>;
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("lint", |stage, case| render::lint(&stage.rig, case)),
         ("snapshot", |stage, case| render::snapshot(&stage.rig, case)),
         ("notes", |stage, case| render::notes(&stage.rig, case)),
         ("helm 3", |stage, case| render::old_helm(&stage.rig, case)),
         ("rules", |stage, case| judge::no_findings(&stage.rig, case)),
+        ("settings", |stage, case| settings::taken(&stage.rig, case)),
         ("schemas", |stage, case| {
             let objects = case.render(&stage.rig)?;
             stage.schemas.iter().try_for_each(|schemas| schemas.valid(objects))

@@ -80,6 +80,11 @@ impl Object {
         self.text("/metadata/name")
     }
 
+    /// The namespace that it names, or else this one.
+    pub(crate) fn namespace_or<'a>(&'a self, other: &'a str) -> &'a str {
+        Some(self.text("/metadata/namespace")).filter(|own| !own.is_empty()).unwrap_or(other)
+    }
+
     /// `Kind/name`, for messages.
     pub(crate) fn title(&self) -> String {
         format!("{}/{}", self.kind(), self.name())
@@ -93,7 +98,9 @@ impl Object {
     pub(crate) fn pod(&self) -> Option<Pod<'_>> {
         let template = match self.kind() {
             "Pod" => &self.value,
-            "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "Job" => self.at("/spec/template"),
+            "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+                self.at("/spec/template")
+            }
             "CronJob" => self.at("/spec/jobTemplate/spec/template"),
             _ => return None,
         };

@@ -1,7 +1,8 @@
 //! Pods of releases, run as they are stored: what they answer, how they are confined, and how fast a change of policies is
 //! enforced after a kubelet's swap.
 
-use std::collections::BTreeMap;
+pub(crate) mod sizes;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -15,10 +16,11 @@ use serde_json::{Value, json};
 use crate::authority::Authority;
 use crate::case::{Case, RELEASE};
 use crate::guard::until;
+use crate::inject::inject;
 use crate::kubelet::{self, Container, Node, Pod};
 use crate::life::Place;
 use crate::manifest::{self, Look as _, Object};
-use crate::rig::{self, Rig};
+use crate::rig::Rig;
 use crate::schema::Schemas;
 use crate::{judge, rules};
 
@@ -374,13 +376,13 @@ pub(crate) fn repository(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
 pub(crate) fn injected(place: Place<'_>, schemas: &[Schemas]) -> anyhow::Result<()> {
     let plain = fs::read_to_string(Rig::here().join("service.yaml"))?;
     let flags = ["--policies=orders-policies", "--set=uds_allowed_uids=10001,65532"];
-    let with = inject(place, &flags, &plain)?;
+    let with = inject(place.rig, &flags, &plain)?;
     ensure!(with != plain, "inject changes nothing");
-    ensure!(inject(place, &flags, &with)? == with, "inject a second time is not the same");
-    ensure!(inject(place, &["--uninject"], &with)? == plain, "uninject leaves another manifest");
+    ensure!(inject(place.rig, &flags, &with)? == with, "inject a second time is not the same");
+    ensure!(inject(place.rig, &["--uninject"], &with)? == plain, "uninject leaves another manifest");
 
     let objects = manifest::objects(&with)?;
-    judge::findings(&objects, &["orders-policies"], &BTreeMap::new())?;
+    judge::findings(&objects, &["orders-policies"], &[])?;
     schemas.iter().try_for_each(|schemas| schemas.valid(&objects))?;
     objects.iter().try_for_each(|object| create(place, &object.value))?;
     policies(place, "orders-policies", "orders-service")?;
@@ -388,11 +390,4 @@ pub(crate) fn injected(place: Place<'_>, schemas: &[Schemas]) -> anyhow::Result<
     let mut pod =
         node.pod_of(objects.iter().find(|object| object.pod().is_some()).context("no workload")?)?;
     asked_from_the_service(place, &mut pod, "an injected sidecar")
-}
-
-fn inject(place: Place<'_>, flags: &[&str], manifest: &str) -> anyhow::Result<String> {
-    let file = place.rig.scratch().join("manifest.yaml");
-    fs::write(&file, manifest)?;
-    let mut command = std::process::Command::new(place.rig.program()?);
-    rig::text(command.arg("inject").args(flags).arg(file).output()?, "portcullis inject")
 }

@@ -18,13 +18,16 @@ pub(crate) fn lint(rig: &Rig, case: &Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a case becomes is what was reviewed.
+/// What a case becomes, and what helm says after installing it, is what was reviewed.
 pub(crate) fn snapshot(rig: &Rig, case: &Case) -> anyhow::Result<()> {
     let mut text = String::new();
     for object in case.render(rig)? {
         let value = shortened(&object.value);
         let template = object.template.as_deref().unwrap_or("no template");
         text.push_str(&format!("--- # {template}\n{}", serde_saphyr::to_string(&value)?));
+    }
+    if case.is_own() {
+        text.push_str(&format!("--- # NOTES.txt\n{}\n", notes_of(rig, case)?.trim_end()));
     }
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(Rig::here().join("snapshots"));

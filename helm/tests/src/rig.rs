@@ -1,5 +1,5 @@
 //! What the checks stand on: the folders of the chart and the programs. Programs come from the cache that `tools/install`
-//! fills, helm also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
+//! fills, helm and promtool also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
 //! did not run, never a check that passed.
 
 use std::collections::BTreeMap;
@@ -59,7 +59,8 @@ impl Rig {
         let found = self.tools.as_ref().map(|folder| folder.join(name)).filter(|file| file.is_file());
         let lacking =
             || Lacking(format!("{name} is not there; helm/tests/tools/install builds it where Go is"));
-        Ok(found.or_else(|| (name == "helm").then(|| on_path(name)).flatten()).ok_or_else(lacking)?)
+        let elsewhere = || ["helm", "promtool"].contains(&name).then(|| on_path(name)).flatten();
+        Ok(found.or_else(elsewhere).ok_or_else(lacking)?)
     }
 
     /// The program under test: `PORTCULLIS_PROGRAM`, or that of this build.

@@ -270,7 +270,11 @@ fn render_of(rig: &Rig, values: &Value, flags: &[String]) -> anyhow::Result<Opti
 }
 
 /// Arguments of `helm template` for values that are in no file.
-fn template_arguments(rig: &Rig, chart: &std::path::Path, values: &Value) -> anyhow::Result<Vec<String>> {
+pub(crate) fn template_arguments(
+    rig: &Rig,
+    chart: &std::path::Path,
+    values: &Value,
+) -> anyhow::Result<Vec<String>> {
     let (file, path) = tempfile::Builder::new().suffix(".json").tempfile_in(rig.scratch())?.keep()?;
     serde_json::to_writer(file, values)?;
     let (namespace, values) = (crate::case::NAMESPACE, path.display());

@@ -129,17 +129,22 @@ pub(super) fn image(objects: &[Object]) -> Vec<String> {
     })
 }
 
-pub(super) fn probes(objects: &[Object]) -> Vec<String> {
+/// Whether a container runs until it is told to end.
+fn stays(pod: Pod<'_>, life: Life) -> bool {
+    pod.stays() && life != Life::Init
+}
+
+pub(super) fn liveness(objects: &[Object]) -> Vec<String> {
     each(objects, |pod, life, container| {
-        if !pod.stays() || life == Life::Init {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        for probe in ["/livenessProbe", "/readinessProbe"] {
-            found.extend(unless(container.at(probe).is_object(), &format!("no {probe}")));
-        }
-        let same = container.at("/livenessProbe") == container.at("/readinessProbe");
-        found.extend(unless(!same || !found.is_empty(), "one probe for being alive and being ready"));
+        unless(!stays(pod, life) || container.at("/livenessProbe").is_object(), "no liveness probe")
+    })
+}
+
+pub(super) fn readiness(objects: &[Object]) -> Vec<String> {
+    each(objects, |pod, life, container| {
+        let (ready, alive) = (container.at("/readinessProbe"), container.at("/livenessProbe"));
+        let mut found = unless(!stays(pod, life) || ready.is_object(), "no readiness probe");
+        found.extend(unless(ready.is_null() || ready != alive, "one probe for being alive and being ready"));
         found
     })
 }
