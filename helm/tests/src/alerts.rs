@@ -31,7 +31,7 @@ pub(crate) fn tried() -> anyhow::Result<()> {
 /// They are rules, and fire as the tests say.
 pub(crate) fn fire(rig: &Rig) -> anyhow::Result<()> {
     for (verb, file) in [("check", RULES), ("test", TESTS)] {
-        let mut command = rig.command("promtool")?;
+        let mut command = rig.spare_command("promtool")?;
         command.current_dir(Rig::here()).args([verb, "rules", file]);
         rig::text(command.output()?, &format!("promtool {verb} rules"))?;
     }

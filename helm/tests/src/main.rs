@@ -1,5 +1,6 @@
 //! The checks of the Helm chart, as one list of trials. A check that lacks a program or a right ends as ignored with the
-//! reason; where everything has to be there (`PORTCULLIS_CHECKS=all`, as the full verification sets it) as failed.
+//! reason; where everything has to be there (`PORTCULLIS_CHECKS=all`, as the full verification sets it) as failed. Only what
+//! nobody is asked to have (`Spared`) is ignored there too.
 
 mod alerts;
 mod authority;
@@ -28,7 +29,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::case::Case;
 use crate::cluster::Cluster;
 use crate::life::Place;
-use crate::rig::{Lacking, Rig};
+use crate::rig::{Lacking, Rig, Spared};
 use crate::schema::{Schemas, VERSIONS};
 
 /// What every trial may use.
@@ -83,6 +84,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "schemas: they refuse", |_| schema::refuses()),
         trial(stage, "alerts: each is tried", |_| alerts::tried()),
         trial(stage, "alerts: they fire", |stage| alerts::fire(&stage.rig)),
+        trial(stage, "values: every setting can be set", |stage| settings::known(&stage.rig, &stage.cases)),
         trial(stage, "values: every value has a comment", |_| values::commented()),
         trial(stage, "values: the schema is strict", |_| values::strict()),
         trial(stage, "values: the readme lists them", |_| values::in_readme()),
@@ -180,8 +182,9 @@ fn trial(
     let stage = Arc::clone(stage);
     Trial::ignorable_test(name, move || match check(&stage) {
         Ok(()) => Ok(Completion::Completed),
-        Err(error) => match error.downcast_ref::<Lacking>() {
-            Some(lacking) if !all_required() => Ok(Completion::ignored_with(lacking)),
+        Err(error) => match (error.downcast_ref::<Lacking>(), error.downcast_ref::<Spared>()) {
+            (Some(lacking), _) if !all_required() => Ok(Completion::ignored_with(lacking)),
+            (_, Some(spared)) => Ok(Completion::ignored_with(spared)),
             _ => Err(Failed::from(format!("{error:#}"))),
         },
     })

@@ -1,5 +1,5 @@
 //! What the checks stand on: the folders of the chart and the programs. Programs come from the cache that `tools/install`
-//! fills, helm and promtool also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
+//! fills, helm also from the path; nothing is fetched or built here. A program that is not there is the reason why a check
 //! did not run, never a check that passed.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,18 @@ impl fmt::Display for Lacking {
 }
 
 impl std::error::Error for Lacking {}
+
+/// A check cannot run on this machine, and need not anywhere: `tools/install` does not build what it lacks.
+#[derive(Debug)]
+pub(crate) struct Spared(pub(crate) String);
+
+impl fmt::Display for Spared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Spared {}
 
 /// Folders, programs and a place for files that goes with it.
 #[derive(Debug)]
@@ -59,8 +71,7 @@ impl Rig {
         let found = self.tools.as_ref().map(|folder| folder.join(name)).filter(|file| file.is_file());
         let lacking =
             || Lacking(format!("{name} is not there; helm/tests/tools/install builds it where Go is"));
-        let elsewhere = || ["helm", "promtool"].contains(&name).then(|| on_path(name)).flatten();
-        Ok(found.or_else(elsewhere).ok_or_else(lacking)?)
+        Ok(found.or_else(|| (name == "helm").then(|| on_path(name)).flatten()).ok_or_else(lacking)?)
     }
 
     /// The program under test: `PORTCULLIS_PROGRAM`, or that of this build.
@@ -74,10 +85,20 @@ impl Rig {
 
     /// A command of the cache, which sees no setting, cache or repository of who runs the checks.
     pub(crate) fn command(&self, tool: &str) -> anyhow::Result<Command> {
-        let mut command = Command::new(self.tool(tool)?);
+        Ok(self.bare(&self.tool(tool)?))
+    }
+
+    /// A command of the path that is not built for these checks: its sources are too many.
+    pub(crate) fn spare_command(&self, program: &str) -> anyhow::Result<Command> {
+        let lacking = || Spared(format!("there is no {program} on the path"));
+        Ok(self.bare(&on_path(program).ok_or_else(lacking)?))
+    }
+
+    fn bare(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("PATH", path).env("HOME", self.scratch());
-        Ok(command)
+        command
     }
 
     /// Runs helm.
