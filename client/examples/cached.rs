@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portcullis_client::{Authorizer as _, Cache, Client, Event, Observer};
+use portcullis_client::{Cache, Client, Event, Observer};
 use portcullis_server::{Config, Listeners};
 use portcullis_store::{Store, StoreOptions};
 

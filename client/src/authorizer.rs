@@ -23,7 +23,7 @@ pub trait Authorizer: Send + Sync {
     fn decide(&self, request: Request) -> impl Future<Output = Result<Decision, Error>> + Send;
 
     /// Several questions, one answer for each, in order.
-    fn decide_all(
+    fn authorize_all(
         &self,
         requests: Vec<Request>,
     ) -> impl Future<Output = Vec<Result<Decision, Error>>> + Send {
@@ -116,11 +116,11 @@ impl<A: Authorizer> Authorizer for Arc<A> {
         A::decide(self, request)
     }
 
-    fn decide_all(
+    fn authorize_all(
         &self,
         requests: Vec<Request>,
     ) -> impl Future<Output = Vec<Result<Decision, Error>>> + Send {
-        A::decide_all(self, requests)
+        A::authorize_all(self, requests)
     }
 }
 
@@ -137,7 +137,7 @@ impl fmt::Debug for AnyAuthorizer {
 /// [`Authorizer`] without `impl Future`, so that it can be a trait object.
 trait Erased: Send + Sync {
     fn decide(&self, request: Request) -> Boxed<'_, Result<Decision, Error>>;
-    fn decide_all(&self, requests: Vec<Request>) -> Boxed<'_, Vec<Result<Decision, Error>>>;
+    fn authorize_all(&self, requests: Vec<Request>) -> Boxed<'_, Vec<Result<Decision, Error>>>;
 }
 
 impl<A: Authorizer> Erased for A {
@@ -145,8 +145,8 @@ impl<A: Authorizer> Erased for A {
         Box::pin(Authorizer::decide(self, request))
     }
 
-    fn decide_all(&self, requests: Vec<Request>) -> Boxed<'_, Vec<Result<Decision, Error>>> {
-        Box::pin(Authorizer::decide_all(self, requests))
+    fn authorize_all(&self, requests: Vec<Request>) -> Boxed<'_, Vec<Result<Decision, Error>>> {
+        Box::pin(Authorizer::authorize_all(self, requests))
     }
 }
 
@@ -163,10 +163,10 @@ impl Authorizer for AnyAuthorizer {
         self.0.decide(request)
     }
 
-    fn decide_all(
+    fn authorize_all(
         &self,
         requests: Vec<Request>,
     ) -> impl Future<Output = Vec<Result<Decision, Error>>> + Send {
-        self.0.decide_all(requests)
+        self.0.authorize_all(requests)
     }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::authorizer::Authorizer;
+use crate::authorizer::{Authorizer, Question};
 use crate::builder::Builder;
 use crate::cache::Cached;
 use crate::call::{self, Caller, Method};
@@ -79,6 +79,46 @@ impl Client {
         R: prost::Message + Default + 'static,
     {
         self.0.caller.unary(method, message.encode_to_vec().into(), limit).await
+    }
+
+    /// May this be done? `client.authorize(principal, action, resource).context("aws:SourceIp", ip).await?`; the arguments are
+    /// those of [`Request::new`]. The same as [`Authorizer::authorize`], without the trait.
+    pub fn authorize(
+        &self,
+        principal: impl Into<String>,
+        action: impl Into<String>,
+        resource: impl Into<String>,
+    ) -> Question<'_, Self> {
+        Authorizer::authorize(self, principal, action, resource)
+    }
+
+    /// May this be done?
+    ///
+    /// # Errors
+    /// When there is no decision; read it as a refusal.
+    pub async fn decide(&self, request: Request) -> Result<Decision, Error> {
+        let said = self.said(&request).await;
+        self.settle(request, said)
+    }
+
+    /// Several questions, one answer for each, in order.
+    ///
+    /// Up to 100 are answered from one policy set; more in several calls, one after the other. Nothing is taken from the
+    /// cache or kept in it. The strictest timeout and generation of a hundred is that of all.
+    pub async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        let mut decisions = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter();
+        loop {
+            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                return decisions;
+            }
+            let said = match self.batch(&batch).await {
+                Ok(said) => said,
+                Err(error) => vec![Err(error); batch.len()],
+            };
+            decisions.extend(batch.into_iter().zip(said).map(|(request, said)| self.settle(request, said)));
+        }
     }
 
     /// One question in wire messages, for callers that need the trace.
@@ -241,26 +281,11 @@ impl Client {
 
 impl Authorizer for Client {
     async fn decide(&self, request: Request) -> Result<Decision, Error> {
-        let said = self.said(&request).await;
-        self.settle(request, said)
+        self.decide(request).await
     }
 
-    /// Up to 100 are answered from one policy set; more in several calls, one after the other. Nothing is taken from the
-    /// cache or kept in it. The strictest timeout and generation of a hundred is that of all.
-    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
-        let mut decisions = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter();
-        loop {
-            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
-            if batch.is_empty() {
-                return decisions;
-            }
-            let said = match self.batch(&batch).await {
-                Ok(said) => said,
-                Err(error) => vec![Err(error); batch.len()],
-            };
-            decisions.extend(batch.into_iter().zip(said).map(|(request, said)| self.settle(request, said)));
-        }
+    async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        self.authorize_all(requests).await
     }
 }
 

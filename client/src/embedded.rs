@@ -159,8 +159,8 @@ impl Authorizer for Embedded {
     }
 
     /// All are answered from one policy set and one clock reading.
-    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
-        self.decider.decide_all(requests, moment(SystemTime::now()))
+    async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        self.decider.authorize_all(requests, moment(SystemTime::now()))
     }
 }
 

@@ -178,12 +178,12 @@ impl Authorizer for Hybrid {
     }
 
     /// All are answered from one policy set and one clock reading.
-    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+    async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
         if self.shared.must_ask() {
-            return self.shared.client.decide_all(requests).await;
+            return self.shared.client.authorize_all(requests).await;
         }
         match self.shared.usable() {
-            Ok(()) => self.shared.decider.decide_all(requests, moment(SystemTime::now())),
+            Ok(()) => self.shared.decider.authorize_all(requests, moment(SystemTime::now())),
             Err(error) => requests.iter().map(|_| Err(error.clone())).collect(),
         }
     }

@@ -79,8 +79,8 @@ impl Authorizer for Pipeline {
         }
     }
 
-    async fn decide_all(&self, requests: Vec<Request>) -> Vec<Result<Decision>> {
-        self.client.decide_all(requests).await
+    async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision>> {
+        self.client.authorize_all(requests).await
     }
 }
 

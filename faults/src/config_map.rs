@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use portcullis_client::{Authorizer as _, Client, Request};
+use portcullis_client::{Client, Request};
 
 use crate::fault::{Fault, Need, Outcome};
 use crate::files::swap;
@@ -125,7 +125,7 @@ async fn whole_version(client: &Client) -> anyhow::Result<u32> {
     };
     let questions =
         (0..VERSIONS).flat_map(|version| (0..FILES).map(move |file| question(file, version))).collect();
-    let answers = client.decide_all(questions).await;
+    let answers = client.authorize_all(questions).await;
     let mut found = Vec::new();
     for (version, of_version) in (0..VERSIONS).zip(answers.chunks(FILES)) {
         let allowed = of_version
@@ -168,7 +168,7 @@ async fn removal(lab: Lab) -> Outcome {
             let ask = |name: &str, place: &str| {
                 Request::new(arn(name), "s3:GetObject", format!("arn:aws:s3:::b/{place}"))
             };
-            let answers = client.decide_all(vec![ask("a", "new"), ask("a", "old"), ask("b", "old")]).await;
+            let answers = client.authorize_all(vec![ask("a", "new"), ask("a", "old"), ask("b", "old")]).await;
             let answers: Vec<_> = answers
                 .iter()
                 .map(|answer| answer.as_ref().is_ok_and(|answer| answer.is_allowed()))

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Authorizer as _, Request, Value};
+use portcullis_client::{Request, Value};
 
 use crate::fault::{Fault, Outcome};
 use crate::lab::Lab;

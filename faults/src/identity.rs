@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use portcullis_client::{Authorizer as _, Client, Error};
+use portcullis_client::{Client, Error};
 use rustix::process::Signal;
 
 use crate::authority::{Authority, Pair, put_secret};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Authorizer as _, Client, Error};
+use portcullis_client::{Client, Error};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::fault::{Fault, Need, Outcome};

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use portcullis_client::{Authorizer as _, Client};
+use portcullis_client::Client;
 
 use crate::sidecar::{Sidecar, question};
 

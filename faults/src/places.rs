@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::{Authorizer as _, Client, Request};
+use portcullis_client::{Client, Request};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::fault::{Fault, Need, Outcome};
@@ -234,7 +234,7 @@ async fn versions(client: &Client, files: usize) -> anyhow::Result<Vec<u32>> {
         Request::new(arn(&format!("f{file}")), "s3:GetObject", format!("arn:aws:s3:::b/{version}"))
     };
     let questions = (0..files).flat_map(|file| VERSIONS.map(|version| question(file, version))).collect();
-    let answers = client.decide_all(questions).await;
+    let answers = client.authorize_all(questions).await;
     let mut found = Vec::new();
     for of_file in answers.chunks(VERSIONS.len()) {
         let allowed = VERSIONS

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use portcullis_client::Authorizer as _;
 use portcullis_proto::v1::SimulateRequest;
 use rustix::process::Signal;
 

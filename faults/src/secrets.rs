@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::ensure;
-use portcullis_client::{Authorizer as _, Client, Request};
+use portcullis_client::{Client, Request};
 use rustix::process::Signal;
 use serde_json::Value;
 

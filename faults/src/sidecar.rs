@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use portcullis_client::{Authorizer as _, Client, Decision, Error, Request};
+use portcullis_client::{Client, Decision, Error, Request};
 use portcullis_proto::v1::GetStatusResponse;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -4,7 +4,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use portcullis_client::Authorizer as _;
 use rustix::process::Signal;
 
 use crate::fault::{Fault, Need, Outcome};

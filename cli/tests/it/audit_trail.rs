@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis_client::{Authorizer as _, Client, Request};
+use portcullis_client::{Client, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -59,7 +59,7 @@ impl Decider {
         }
     }
 
-    pub(crate) fn decide_all(&self, requests: Vec<Request>, now: Instant) -> Vec<Result<Decision, Error>> {
+    pub(crate) fn authorize_all(&self, requests: Vec<Request>, now: Instant) -> Vec<Result<Decision, Error>> {
         let snapshot = self.store.current();
         let decide = |request: Request| {
             let said = self.said(&request.message, snapshot.as_deref(), now, OwnedKeys::Refuse);

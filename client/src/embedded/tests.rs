@@ -121,7 +121,7 @@ async fn a_directory_is_followed_and_a_mistake_in_it_changes_nothing() {
     let status = until(&|status| status.generation == 2).await;
     assert!(status.rejection.is_none());
     let answers =
-        pdp.decide_all(vec![request("orders:GetOrder"), request("x"), request("orders:PutOrder")]).await;
+        pdp.authorize_all(vec![request("orders:GetOrder"), request("x"), request("orders:PutOrder")]).await;
     let told: Vec<Option<bool>> =
         answers.iter().map(|it| it.as_ref().ok().map(Decision::is_allowed)).collect();
     assert_eq!(told, [Some(false), None, Some(true)]);

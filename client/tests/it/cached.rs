@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_client::{Authorizer as _, Cache, Client, Event, Observer, Request};
+use portcullis_client::{Cache, Client, Event, Observer, Request};
 
 use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, Wire, allowed, denied};
 

@@ -72,7 +72,7 @@ async fn many_questions_have_one_answer_each_however_they_are_asked() {
         answers.into_iter().map(|answer| answer.ok().map(|decision| decision.is_allowed())).collect()
     };
     let expected: Vec<Option<bool>> = [Some(true), None, Some(false)].into_iter().cycle().take(250).collect();
-    assert_eq!(told(client.decide_all(requests()).await), expected);
+    assert_eq!(told(client.authorize_all(requests()).await), expected);
 
     let pipeline = Arc::new(client.pipeline());
     let asked: Vec<_> = requests()
@@ -87,7 +87,7 @@ async fn many_questions_have_one_answer_each_however_they_are_asked() {
         answers.push(answer.await.unwrap());
     }
     assert_eq!(told(answers), expected);
-    assert_eq!(told(AnyAuthorizer::new(pipeline).decide_all(requests()).await), expected);
+    assert_eq!(told(AnyAuthorizer::new(pipeline).authorize_all(requests()).await), expected);
 }
 
 #[tokio::test]

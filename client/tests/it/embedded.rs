@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_client::embedded::LoadMode;
-use portcullis_client::{Authorizer as _, Client, Decision, Embedded, Error, Request, wire};
+use portcullis_client::{Client, Decision, Embedded, Error, Request, wire};
 use portcullis_engine::Instant;
 use portcullis_server::{Config, Listeners};
 use portcullis_store::{Delivery, Feed, Store};

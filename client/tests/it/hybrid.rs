@@ -155,7 +155,7 @@ async fn a_policy_set_is_followed_and_answers_on_without_its_sidecar() {
     let Error::Stale { age, max_age } = stale else { unreachable!("{stale:?}") };
     assert!(age > max_age);
     assert!(!long.decide_now(get()).unwrap().is_allowed(), "it is good for five minutes");
-    assert!(brief.decide_all(vec![get(), get()]).await.iter().all(Result::is_err));
+    assert!(brief.authorize_all(vec![get(), get()]).await.iter().all(Result::is_err));
 
     // It starts again with the same policies and counts anew; nothing has to be handed out.
     let mut again = Sidecar::start(directory.path(), |config| config.audit_file = Some(audit(2))).await;

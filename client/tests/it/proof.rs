@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_client::{Authorizer as _, Client, Error};
+use portcullis_client::{Client, Error};
 
 use crate::sidecar::{SOON, Sidecar, allowed};
 

@@ -75,7 +75,7 @@ async fn the_record_is_what_was_asked() {
     pdp.assert_asked_nothing();
     let first = Request::new(ALICE, "orders:GetOrder", ORDER).context("aws:SourceIp", "10.0.0.7");
     let second = Request::new("anonymous", "orders:ListOrders", "*");
-    let _ = pdp.decide_all(vec![first.clone(), second.clone()]).await;
+    let _ = pdp.authorize_all(vec![first.clone(), second.clone()]).await;
     assert_eq!(pdp.asked(), [first, second]);
     pdp.assert_asked(ALICE, "orders:getorder", ORDER);
     pdp.assert_asked("anonymous", "*", "*");

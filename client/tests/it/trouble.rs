@@ -156,7 +156,7 @@ async fn only_what_was_listed_is_let_through_without_a_decision() {
     let opened = gone.decide(allowed()).await.unwrap();
     assert_eq!((opened.is_allowed(), opened.reason()), (true, Reason::FailOpen));
     assert!(gone.decide(denied()).await.is_err());
-    let several = gone.decide_all(vec![denied(), allowed()]).await;
+    let several = gone.authorize_all(vec![denied(), allowed()]).await;
     assert!(matches!(several.as_slice(), [Err(_), Ok(Decision::Allow(_))]), "{several:?}");
     assert!(gone.pipeline().decide(allowed()).await.unwrap().is_allowed());
     assert_eq!(counts.opened.load(Ordering::Relaxed), 3);
