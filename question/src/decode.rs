@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use portcullis_engine as engine;
+use portcullis_engine::limit;
 use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
 use portcullis_proto::v1;
 use smallvec::SmallVec;
@@ -38,7 +39,7 @@ pub struct Question<'m> {
 /// More pairs than most questions have, without an allocation.
 type Context<'m> = SmallVec<[(&'m str, ContextValue<'m>); 8]>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct QuestionSession<'m> {
     policies: Option<Arc<SessionPolicies>>,
     policy_arns: &'m [String],
@@ -135,60 +136,94 @@ pub fn kept<'m>(
     read
 }
 
+/// A batch, and what its items share, read once for all of them.
+#[derive(Debug)]
+pub struct Batch<'m, 'b> {
+    message: &'m BatchMessage<'b>,
+    wishes: Wishes,
+    session: Option<Result<QuestionSession<'m>, Vec<Violation>>>,
+}
+
 /// Decodes what is common to a batch; its items are decoded one by one, because each fails alone.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub fn batch(message: &BatchMessage<'_>, items_max: usize) -> Result<Wishes, Refused> {
-    let BatchMessage { principal: _, session: _, context: _, items, min_generation, detail } = message;
+/// Everything that is wrong with it. A session that cannot be used is the fault of the items that use it.
+pub fn batch<'m, 'b>(
+    message: &'m BatchMessage<'b>,
+    items_max: usize,
+    policies: &SessionPolicyCache,
+) -> Result<Batch<'m, 'b>, Refused> {
+    let BatchMessage { principal: _, session, context: _, items, min_generation, detail } = message;
     let mut wrong = Vec::new();
     let detail = decode_detail(*detail, &mut wrong);
     if items.len() > items_max {
         let description = format!("has {} items, more than the {items_max} of one batch", items.len());
         wrong.push(Violation { field: "items".to_owned(), description });
     }
-    let wishes = Wishes { min_generation: *min_generation, detail };
-    if wrong.is_empty() { Ok(wishes) } else { Err(Refused::Malformed(wrong)) }
+    if !wrong.is_empty() {
+        return Err(Refused::Malformed(wrong));
+    }
+    let session = session.as_deref().map(|session| {
+        let session = decode_session(session, policies, &mut wrong);
+        if wrong.is_empty() { Ok(session) } else { Err(wrong) }
+    });
+    Ok(Batch { message, wishes: Wishes { min_generation: *min_generation, detail }, session })
 }
 
-/// Decodes one item of a batch.
-///
-/// # Errors
-/// As [`authorize`].
-pub fn item<'m, 'b>(
-    batch: &'m BatchMessage<'b>,
-    item: &'m Message<'b>,
-    policies: &SessionPolicyCache,
-) -> Result<Question<'m>, Refused> {
-    let Message {
-        principal,
-        action,
-        resource,
-        resource_account,
-        context,
-        session,
-        min_generation: _,
-        detail: _,
-    } = item;
-    let mut wrong = Vec::new();
-    let inherited = pairs(&batch.context)
-        .filter(|(key, _)| !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
-    let question = Question {
-        principal: present(principal).unwrap_or(batch.principal),
-        action,
-        resource,
-        resource_account: present(resource_account),
-        context: decode_context(
-            inherited.chain(pairs(context)),
-            batch.context.len() + context.len(),
-            &mut wrong,
-        ),
-        session: session
-            .as_deref()
-            .or(batch.session.as_deref())
-            .map(|session| decode_session(session, policies, &mut wrong)),
-    };
-    if wrong.is_empty() { Ok(question) } else { Err(Refused::Malformed(wrong)) }
+impl<'m, 'b> Batch<'m, 'b> {
+    /// What it asks for beside its items.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        self.wishes
+    }
+
+    /// Decodes one item.
+    ///
+    /// # Errors
+    /// As [`authorize`].
+    pub fn item(
+        &self,
+        item: &'m Message<'b>,
+        policies: &SessionPolicyCache,
+    ) -> Result<Question<'m>, Refused> {
+        let Message {
+            principal,
+            action,
+            resource,
+            resource_account,
+            context,
+            session,
+            min_generation: _,
+            detail: _,
+        } = item;
+        let (shared, mut wrong) = (&self.message.context, Vec::new());
+        // More keys than a question may have are refused by their number, and not compared with each other first.
+        let too_many = shared.len().max(context.len()) > limit::CONTEXT_KEYS_MAX;
+        let inherited = pairs(shared)
+            .filter(|(key, _)| too_many || !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
+        let session = match (session.as_deref(), &self.session) {
+            (Some(own), _) => Some(decode_session(own, policies, &mut wrong)),
+            (None, Some(Ok(shared))) => Some(shared.clone()),
+            (None, Some(Err(violations))) => {
+                wrong.extend_from_slice(violations);
+                None
+            }
+            (None, None) => None,
+        };
+        let question = Question {
+            principal: present(principal).unwrap_or(self.message.principal),
+            action,
+            resource,
+            resource_account: present(resource_account),
+            context: decode_context(
+                inherited.chain(pairs(context)),
+                shared.len() + context.len(),
+                &mut wrong,
+            ),
+            session,
+        };
+        if wrong.is_empty() { Ok(question) } else { Err(Refused::Malformed(wrong)) }
+    }
 }
 
 impl Question<'_> {
@@ -284,9 +319,11 @@ fn decode_context<'m>(
     count: usize,
     wrong: &mut Vec<Violation>,
 ) -> Context<'m> {
+    // One more than a question may have is enough for it to be refused by their number.
+    let most = limit::CONTEXT_KEYS_MAX + 1;
     // A filter promises no length, and growing step by step costs more than all the rest here.
-    let mut context = Context::with_capacity(count);
-    context.extend(entries.filter_map(|(key, value)| entry(key, value, wrong)));
+    let mut context = Context::with_capacity(count.min(most));
+    context.extend(entries.take(most).filter_map(|(key, value)| entry(key, value, wrong)));
     context
 }
 
@@ -327,8 +364,14 @@ fn decode_session<'m>(
         issuer,
     } = message;
     // Whether a tag passes on matters to the next session, not to a decision in this one.
-    for key in transitive_tag_keys {
-        if !tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(key)) {
+    if transitive_tag_keys.len() > limit::SESSION_TAGS_MAX {
+        let description = format!("has more than {} entries", limit::SESSION_TAGS_MAX);
+        wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
+    }
+    for key in transitive_tag_keys.iter().take(limit::SESSION_TAGS_MAX) {
+        // Too many tags are refused by their number.
+        if tags.len() <= limit::SESSION_TAGS_MAX && !tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(key))
+        {
             let description = format!("`{key}` is not the key of a session tag");
             wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
         }
@@ -390,6 +433,88 @@ mod tests {
         for text in ["", "-", "1.", ".5", "0x1", "NaN", "inf", "1e", "+1", " 1", "1 ", "--1"] {
             assert!(!is_number(text), "{text}");
         }
+    }
+
+    /// The violations of the first item of a batch.
+    fn wrong_with_first_item(batch: &v1::BatchAuthorizeRequest) -> Vec<(String, String)> {
+        let cache = SessionPolicyCache::new(0, engine::LoadMode::Lenient);
+        let message = BatchMessage::from(batch);
+        let decoded = super::batch(&message, 100, &cache).unwrap();
+        let now = Instant::new(0, 0);
+        let refused = match decoded.item(&message.items[0], &cache) {
+            Ok(question) => question.check(now, OwnedKeys::Refuse).map(drop).unwrap_err(),
+            Err(refused) => refused,
+        };
+        let Refused::Malformed(wrong) = refused else { panic!("{refused:?}") };
+        wrong.into_iter().map(|Violation { field, description }| (field, description)).collect()
+    }
+
+    fn one_item() -> v1::BatchAuthorizeRequest {
+        let item = v1::BatchAuthorizeItem {
+            principal: "arn:aws:sts::123456789012:assumed-role/r/s".to_owned(),
+            action: "s3:GetObject".to_owned(),
+            resource: "arn:aws:s3:::b/k".to_owned(),
+            ..Default::default()
+        };
+        v1::BatchAuthorizeRequest { items: vec![item], ..Default::default() }
+    }
+
+    #[test]
+    fn any_number_of_keys_is_one_violation() {
+        let keys = |prefix: &str, count: usize| -> std::collections::BTreeMap<_, _> {
+            let value = || v1::ContextValue { value: Some(v1::context_value::Value::Text("v".to_owned())) };
+            (0..count).map(|number| (format!("{prefix}{number}"), value())).collect()
+        };
+        let too_many = [("context".to_owned(), "has more than 256 keys".to_owned())];
+        for (shared, own) in [
+            (keys("a", 257), keys("a", 257)),
+            (keys("a", 200), keys("b", 57)),
+            (keys("a", 9_000), keys("A", 9_000)),
+            (keys("a", 9_000), keys("b", 0)),
+            (keys("a", 0), keys("b", 9_000)),
+        ] {
+            let mut batch = one_item();
+            batch.context = shared;
+            batch.items[0].context = own;
+            assert_eq!(wrong_with_first_item(&batch), too_many);
+        }
+        let mut batch = one_item();
+        batch.items[0].context = keys("a", 9_000);
+        batch.items[0].context.values_mut().for_each(|value| value.value = None);
+        assert_eq!(wrong_with_first_item(&batch).len(), 257, "no more of them are looked at");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_shared_session_is_bounded_however_large_it_is() {
+        let mut batch = one_item();
+        let tags = (0..9_000).map(|number| (format!("t{number}"), String::new())).collect();
+        let transitive_tag_keys = (0..9_000).map(|number| format!("u{number}")).collect();
+        let policies = vec!["{".to_owned(); 9_000];
+        batch.session = Some(v1::Session { tags, transitive_tag_keys, policies, ..Default::default() });
+        let wrong = wrong_with_first_item(&batch);
+        assert_eq!(wrong[0].0, "session.transitive_tag_keys");
+        assert_eq!(wrong[0].1, "has more than 50 entries");
+        assert_eq!(wrong[1].0, "session.policies");
+        assert_eq!(wrong.len(), 17);
+        let session = batch.session.as_mut().unwrap();
+        session.policies.clear();
+        session.transitive_tag_keys.clear();
+        let too_many = ("session.tags".to_owned(), "has more than 50 entries".to_owned());
+        assert_eq!(wrong_with_first_item(&batch), [too_many]);
+    }
+
+    #[test]
+    fn a_shared_session_that_cannot_be_used_fails_only_the_items_that_use_it() {
+        let mut batch = one_item();
+        batch.session = Some(v1::Session { policies: vec!["{".to_owned()], ..Default::default() });
+        batch
+            .items
+            .push(v1::BatchAuthorizeItem { session: Some(v1::Session::default()), ..batch.items[0].clone() });
+        let cache = SessionPolicyCache::new(0, engine::LoadMode::Lenient);
+        let message = BatchMessage::from(&batch);
+        let decoded = super::batch(&message, 100, &cache).unwrap();
+        assert!(decoded.item(&message.items[0], &cache).is_err());
+        assert!(decoded.item(&message.items[1], &cache).is_ok());
     }
 
     #[test]

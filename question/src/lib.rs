@@ -10,7 +10,7 @@ mod moment;
 mod refused;
 mod session_policy;
 
-pub use decode::{Detail, Question, Wishes, authorize, batch, instant, item, kept};
+pub use decode::{Batch, Detail, Question, Wishes, authorize, batch, instant, kept};
 pub use message::{BatchMessage, Context, Kept, Message, SessionMessage, Value};
 pub use moment::{moment, since_epoch};
 pub use refused::{Refused, shortened, summary};

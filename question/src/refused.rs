@@ -3,7 +3,7 @@
 use portcullis_engine::Violation;
 
 /// Violations that one refusal names; its message says how many there are.
-const VIOLATIONS_MAX: usize = 16;
+pub(crate) const VIOLATIONS_MAX: usize = 16;
 /// Characters of one field path or description.
 const TEXT_CHARS_MAX: usize = 200;
 

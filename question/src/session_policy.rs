@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use portcullis_engine::{Diagnostic, LoadMode, SessionPolicies, Violation};
+use portcullis_engine::{Diagnostic, LoadMode, SessionPolicies, Severity, Violation};
+
+use crate::refused::VIOLATIONS_MAX;
 
 /// Bytes of the documents of one session that are still kept; longer ones are compiled each time.
 const KEPT_BYTES_MAX: usize = 16 << 10;
@@ -28,7 +30,7 @@ impl SessionPolicyCache {
     /// The compiled form of `documents`; none for no documents.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// What is wrong with them, as much of it as one refusal tells.
     pub fn compiled(&self, documents: &[String]) -> Result<Option<Arc<SessionPolicies>>, Vec<Violation>> {
         if documents.is_empty() {
             return Ok(None);
@@ -36,8 +38,10 @@ impl SessionPolicyCache {
         if let Some(found) = self.compiled.get(documents) {
             return Ok(Some(Arc::clone(found.value())));
         }
-        let compiled = SessionPolicies::compile(documents, self.mode)
-            .map_err(|diagnostics| diagnostics.iter().map(violation).collect::<Vec<_>>())?;
+        let compiled = SessionPolicies::compile(documents, self.mode).map_err(|findings| {
+            let errors = findings.iter().filter(|found| found.severity == Severity::Error);
+            errors.take(VIOLATIONS_MAX).map(violation).collect::<Vec<_>>()
+        })?;
         let compiled = Arc::new(compiled);
         if documents.iter().map(String::len).sum::<usize>() <= KEPT_BYTES_MAX {
             self.keep(documents, Arc::clone(&compiled));

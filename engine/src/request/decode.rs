@@ -91,7 +91,8 @@ fn session(input: &RequestInput<'_>, principal: &Principal<'_>, violations: &mut
         violations
             .push(violation("session.tags", format!("has more than {} entries", limit::SESSION_TAGS_MAX)));
     }
-    for (index, (tag, _)) in session.tags.iter().enumerate() {
+    // As many as may be there are compared with each other, and not any number.
+    for (index, (tag, _)) in session.tags.iter().enumerate().take(limit::SESSION_TAGS_MAX) {
         let twice = session.tags.iter().take(index).any(|(other, _)| other.eq_ignore_ascii_case(tag));
         if tag.is_empty() || tag.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
             violations.push(violation(format!("session.tags[{tag:?}]"), "is not a tag key"));

@@ -219,11 +219,12 @@ impl Authorization {
         asker: Asker<'_>,
     ) -> Result<(v1::BatchAuthorizeResponse, Vec<Recorded>), Refusal> {
         let message = BatchMessage::from(message);
-        let wishes = question::batch(&message, self.shared.config.batch_items_max)?;
+        let batch = question::batch(&message, self.shared.config.batch_items_max, &self.policies)?;
+        let wishes = batch.wishes();
         let moment = self.load(wishes)?;
         let mut waits = Vec::new();
         let mut answer = |item| {
-            let question = question::item(&message, item, &self.policies)?;
+            let question = batch.item(item, &self.policies)?;
             let request = question.check(moment.now, OwnedKeys::Refuse)?;
             let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
             waits.extend(recorded.map(Some));

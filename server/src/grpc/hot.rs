@@ -5,7 +5,7 @@
 //! the one that `authorization` gives.
 
 use portcullis_engine::OwnedKeys;
-use portcullis_question::{self as question, BatchMessage, Detail, Message, Wishes, bytes};
+use portcullis_question::{self as question, Batch, Detail, Message, bytes};
 
 use super::authorization::{Answered, Asker, Authorization, Moment, Recorded, Wait, asked, written};
 use super::encode::bytes as write;
@@ -59,17 +59,17 @@ impl Authorization {
         out: &mut Vec<u8>,
     ) -> Option<Recorded> {
         let items_max = self.shared.config.batch_items_max;
-        let batch = bytes::batch(message, items_max).ok()?;
-        let wishes = question::batch(&batch, items_max).ok()?;
-        moment.check(wishes).ok()?;
-        if wishes.detail == Detail::Trace {
+        let message = bytes::batch(message, items_max).ok()?;
+        let batch = question::batch(&message, items_max, &self.policies).ok()?;
+        moment.check(batch.wishes()).ok()?;
+        if batch.wishes().detail == Detail::Trace {
             return None;
         }
         let mut waits = Vec::new();
         write::framed(out, |out| {
-            for item in &batch.items {
+            for item in &message.items {
                 write::batch_result(out, |out| {
-                    waits.extend(self.answer_item(moment, (&batch, item, wishes), asker, out));
+                    waits.extend(self.answer_item(moment, (&batch, item), asker, out));
                 });
             }
             write::batch_end(out, &moment.stamp().revision, moment.stamp().generation);
@@ -77,20 +77,19 @@ impl Authorization {
         Some(all(waits))
     }
 
-    fn answer_item<'b>(
+    fn answer_item<'m, 'b>(
         &self,
         moment: &Moment,
-        (batch, item, wishes): (&BatchMessage<'b>, &Message<'b>, Wishes),
+        (batch, item): (&Batch<'m, 'b>, &'m Message<'b>),
         asker: Asker<'_>,
         out: &mut Vec<u8>,
     ) -> Recorded {
-        let answered =
-            question::item(batch, item, &self.policies).map_err(Refusal::from).and_then(|question| {
-                let request = question.check(moment.now(), OwnedKeys::Refuse)?;
-                let (answered, recorded) = self.decide(moment, &request, wishes.detail, asker);
-                write::answered(out, &answered);
-                Ok(recorded)
-            });
+        let answered = batch.item(item, &self.policies).map_err(Refusal::from).and_then(|question| {
+            let request = question.check(moment.now(), OwnedKeys::Refuse)?;
+            let (answered, recorded) = self.decide(moment, &request, batch.wishes().detail, asker);
+            write::answered(out, &answered);
+            Ok(recorded)
+        });
         answered.unwrap_or_else(|refusal| self.refuse(refusal, out))
     }
 
