@@ -94,6 +94,11 @@ impl Config {
         between("connections_max", self.connections_max as u64, 0, permits as u64);
         between("requests_in_flight_max", self.requests_in_flight_max as u64, 0, permits as u64);
         between("share_streams_max", self.share_streams_max as u64, 0, permits as u64);
+        between("simulations_max", self.simulations_max as u64, 0, permits as u64);
+        between("http_connections_max", self.http_connections_max as u64, 0, permits as u64);
+        // The length of a gRPC message has four bytes.
+        between("message_bytes_max", self.message_bytes_max as u64, 0, u32::MAX.into());
+        between("response_bytes_max", self.response_bytes_max as u64, 0, u32::MAX.into());
         between("worker_threads", self.worker_threads as u64, 0, WORKER_THREADS_MAX as u64);
         between(
             "audit_queue_bytes_max",

@@ -31,6 +31,23 @@ fn all_wrong_values_are_reported_at_once() {
 }
 
 #[test]
+fn numbers_that_nothing_can_hold_are_wrong_and_no_panic() {
+    let most = usize::MAX;
+    let config = Config {
+        connections_max: most,
+        http_connections_max: most,
+        requests_in_flight_max: most,
+        simulations_max: most,
+        share_streams_max: most,
+        message_bytes_max: most,
+        response_bytes_max: most,
+        ..Config::default()
+    };
+    let ConfigError::Values(wrong) = config.check().unwrap_err() else { panic!("values are wrong") };
+    assert_eq!(wrong.len(), 7, "{wrong:?}");
+}
+
+#[test]
 fn a_reachable_address_needs_the_option() {
     let mut config = Config { listen: "0.0.0.0:8180".to_owned(), ..Config::default() };
     assert!(config.check().is_err());
