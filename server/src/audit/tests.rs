@@ -208,6 +208,28 @@ async fn block_mode_gives_up_after_its_wait_as_configured() {
 }
 
 #[tokio::test]
+async fn waits_one_after_the_other_take_no_longer_than_one() {
+    for (mode, room) in [(AuditMode::Block, 1), (AuditMode::Sync, 100)] {
+        let disk = Disk::default();
+        let audit = open(&disk, |options| {
+            options.mode = mode;
+            options.queue_records_max = room;
+            options.wait_ms = 500;
+            options.sync_ms = 500;
+        });
+        disk.hold();
+        let begun = std::time::Instant::now();
+        let recorded: Vec<_> = (0..60).map(|number| record(&audit, number)).collect();
+        for recorded in recorded {
+            assert!(settled(recorded).await, "it goes out, as configured");
+        }
+        // One after the other they would take thirty seconds.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        disk.go_on();
+    }
+}
+
+#[tokio::test]
 async fn a_wait_that_is_dropped_is_a_loss() {
     let disk = Disk::default();
     let audit = open(&disk, |options| options.queue_records_max = 1);

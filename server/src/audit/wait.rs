@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::loss::Loss;
 use super::queue::{Commit, NoRoom};
@@ -18,6 +18,9 @@ use super::{Recorded, Trail};
 #[must_use = "await `settled` before the answer goes out"]
 pub struct Wait {
     trail: Arc<Trail>,
+    /// From here its limits count, and not from when somebody begins to wait: the answers of a batch wait one after the
+    /// other.
+    begun: Instant,
     /// What found no room so far.
     body: Option<Box<[u8]>>,
     commit: Option<watch::Receiver<Commit>>,
@@ -31,33 +34,35 @@ impl fmt::Debug for Wait {
 
 impl Wait {
     pub(super) fn room(trail: Arc<Trail>, body: Box<[u8]>) -> Self {
-        Self { trail, body: Some(body), commit: None }
+        Self { trail, begun: Instant::now(), body: Some(body), commit: None }
     }
 
     pub(super) fn commit(trail: Arc<Trail>, commit: watch::Receiver<Commit>) -> Self {
-        Self { trail, body: None, commit: Some(commit) }
+        Self { trail, begun: Instant::now(), body: None, commit: Some(commit) }
     }
 
-    /// Whether the answer may go out. Bounded by `audit_wait_ms`, and in mode `sync` by `audit_sync_ms` after that.
+    /// Whether the answer may go out. Bounded by `audit_wait_ms`, and in mode `sync` by `audit_sync_ms` after that; both
+    /// count from when the record was made.
     pub async fn settled(mut self) -> bool {
+        let mut end = self.begun;
         if self.body.is_some() {
-            match self.until_room().await {
+            end += Duration::from_millis(self.trail.options.wait_ms);
+            match self.until_room(end).await {
                 Some(Recorded::Refused) => return false,
                 Some(_) => return true,
                 None => {}
             }
         }
         let Some(mut commit) = self.commit.take() else { return true };
-        let limit = Duration::from_millis(self.trail.options.sync_ms);
-        let told = timeout(limit, commit.wait_for(|commit| *commit != Commit::Pending)).await;
+        end += Duration::from_millis(self.trail.options.sync_ms);
+        let told = timeout_at(end, commit.wait_for(|commit| *commit != Commit::Pending)).await;
         let durable = matches!(told, Ok(Ok(commit)) if *commit == Commit::Durable);
         durable || !matches!(self.trail.unconfirmed(), Recorded::Refused)
     }
 
     /// Puts the record into the queue; the verdict when it did not get in.
-    async fn until_room(&mut self) -> Option<Recorded> {
+    async fn until_room(&mut self, end: Instant) -> Option<Recorded> {
         let trail = Arc::clone(&self.trail);
-        let end = Instant::now() + Duration::from_millis(trail.options.wait_ms);
         loop {
             let mut space = pin!(trail.queue.space());
             // Registered before the look at the queue, so that room made in between is not missed.
