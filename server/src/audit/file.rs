@@ -82,6 +82,8 @@ pub(super) struct Destination {
     openings: u64,
     /// Bytes of the open file that are on the disk: what it held when it was opened, and what was synced since.
     kept: u64,
+    /// A file was let go of and could not be synced; the next sync says so, because it stands for what is in that one too.
+    unsynced: Option<io::Error>,
 }
 
 impl fmt::Debug for Destination {
@@ -110,7 +112,17 @@ pub(super) struct Found {
 impl Destination {
     pub(super) fn new(path: Option<PathBuf>, rotation: Rotation, opener: Opener) -> Self {
         let opened_at = Instant::now();
-        Self { path, opener, open: None, opened_at, rotation, rotations: 0, openings: 0, kept: 0 }
+        Self {
+            path,
+            opener,
+            open: None,
+            opened_at,
+            rotation,
+            rotations: 0,
+            openings: 0,
+            kept: 0,
+            unsynced: None,
+        }
     }
 
     /// Opens it, or does nothing when it is open.
@@ -150,6 +162,7 @@ impl Destination {
             && let Err(error) = opened.medium.sync()
         {
             tracing::error!(%error, "the audit file that was let go of could not be synced");
+            self.unsynced = Some(error);
         }
     }
 
@@ -229,7 +242,13 @@ impl Destination {
     }
 
     /// Puts what was written on the disk; pipes have none.
+    ///
+    /// # Errors
+    /// When what was written since the last time is not all there, in whichever file it is.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        if let Some(error) = self.unsynced.take() {
+            return Err(error);
+        }
         match &mut self.open {
             Some(opened) if opened.regular => {
                 opened.medium.sync()?;

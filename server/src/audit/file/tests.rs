@@ -170,6 +170,49 @@ fn a_named_pipe_needs_a_reader() {
     assert_eq!(reader.join().unwrap(), "line\n");
 }
 
+/// A medium that gets nothing onto the disk.
+#[derive(Debug)]
+struct Forgetful;
+
+impl Medium for Forgetful {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+    fn length(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(5))
+    }
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok((0, 0))
+    }
+}
+
+#[test]
+fn a_sync_stands_for_the_file_that_was_rotated_before_it_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let mut opened = 0;
+    let opener: Opener = Box::new(move |path| {
+        opened += 1;
+        let real = open(path)?;
+        Ok(if opened == 1 { Opened { medium: Box::new(Forgetful), ..real } } else { real })
+    });
+    let mut destination = Destination::new(Some(path), Rotation { bytes: 10, ..NEVER }, opener);
+    destination.open().unwrap();
+    destination.append(b"line 0\n").unwrap();
+    destination.make_way(7);
+    assert_eq!(destination.rotations(), 1);
+    destination.open().unwrap();
+    destination.append(b"line 1\n").unwrap();
+    assert!(destination.sync().is_err(), "the first line is not on the disk");
+    destination.sync().unwrap();
+}
+
 /// A medium with room for a few bytes.
 #[derive(Debug)]
 struct Small {
