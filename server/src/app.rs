@@ -11,6 +11,7 @@ use portcullis_store::Store;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::accept::{Listeners, accept_loop};
 use crate::audit::{self, Audit, AuditError, AuditOptions, Happening, ServiceEvent};
@@ -28,6 +29,8 @@ use crate::{clock, http, shutdown, worker};
 
 /// Longest time for what is still to be recorded, at the end.
 const AUDIT_END_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for workers that were cut. A worker is in the middle of a request at most.
+const CUT_MAX: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,12 +150,18 @@ pub async fn run_until(
         }));
     }
     drop(door);
+    let serving = TaskTracker::new();
     for worker in workers {
-        tasks.push(tokio::spawn(async move {
+        serving.spawn(async move {
             // An error says the same: the worker is gone.
             let _ = worker.await;
-        }));
+        });
     }
+    serving.close();
+    tasks.push(tokio::spawn({
+        let serving = serving.clone();
+        async move { serving.wait().await }
+    }));
     if let Some(listener) = http {
         let (tally, draining) = (Arc::clone(&shared.tally), draining.clone());
         let (router, limits) = (pages.clone().router(), config.http_limits());
@@ -182,6 +191,12 @@ pub async fn run_until(
             false
         }
     };
+    if !clean {
+        // Nobody is answered any more once the records end.
+        ends.cut.cancel();
+        // One that is stuck ends with the process.
+        let _ = tokio::time::timeout(CUT_MAX, serving.wait()).await;
+    }
     record_changes(&lifecycle, &audit);
     audit.happening(&ServiceEvent::new(Happening::Stop).with("clean", if clean { "true" } else { "false" }));
     let written = audit.close(AUDIT_END_MAX).await;
