@@ -81,7 +81,8 @@ pub(super) fn check(set: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, 
 fn without_credentials(endpoint: &str) -> String {
     match (endpoint.split_once("://"), endpoint.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => endpoint.to_owned(),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => endpoint.to_owned(),
     }
 }
 
@@ -127,6 +128,8 @@ mod tests {
     fn a_password_in_an_address_is_not_shown() {
         for (endpoint, shown) in [
             ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+            ("127.0.0.1:4318", "127.0.0.1:4318"),
+            ("user:p@ss@collector:4318", "collector:4318"),
             ("http://user:p@ss@collector:4318/v1/traces", "http://collector:4318/v1/traces"),
         ] {
             assert_eq!(without_credentials(endpoint), shown);
