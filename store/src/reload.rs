@@ -22,8 +22,8 @@ use crate::watch::Watch;
 
 /// How many quiet times the directory may be noisy before it is read all the same.
 const SETTLE_ROUNDS_MAX: u32 = 10;
-/// Warnings of one published policy set that are logged one by one.
-const LOGGED_WARNINGS_MAX: usize = 100;
+/// Findings of one reading that are logged one by one.
+const LOGGED_MAX: usize = 100;
 /// A step on the disk that takes longer is worth a log line, again and again.
 const SLOW: Duration = Duration::from_secs(30);
 
@@ -195,21 +195,25 @@ impl Reload {
     /// The remarks on a policy set that was published all the same.
     fn warn(&self, found: &[Diagnostic], revision: Revision) {
         let serving = self.active.as_ref().map_or(0, |active| active.generation);
-        for remark in found.iter().take(LOGGED_WARNINGS_MAX) {
-            log(remark, revision, serving);
-        }
-        if let Some(more) = found.len().checked_sub(LOGGED_WARNINGS_MAX).filter(|more| *more > 0) {
+        let more = log_first(found, revision, serving);
+        if more > 0 {
             tracing::warn!(more, "more remarks on the published policy set; `portcullis check` shows all");
         }
     }
 
-    fn reject(&mut self, revision: Revision, diagnostics: Vec<Diagnostic>) {
+    fn reject(&mut self, revision: Revision, mut diagnostics: Vec<Diagnostic>) {
         if self.refused.replace(revision) == Some(revision) {
             return;
         }
+        // Whoever tells only some of them tells what it was refused for.
+        diagnostics.sort_by_key(|found| std::cmp::Reverse(found.severity));
         let serving = self.active.as_ref().map_or(0, |active| active.generation);
-        for found in &diagnostics {
-            log(found, revision, serving);
+        let more = log_first(&diagnostics, revision, serving);
+        if more > 0 {
+            tracing::error!(
+                more,
+                "more findings in the refused policy directory; `portcullis check` shows all"
+            );
         }
         let rejection = Rejection { at: SystemTime::now(), revision, diagnostics };
         self.shared.status.send_modify(|status| {
@@ -254,7 +258,13 @@ fn build_reading(reading: Reading, active: Option<&Snapshot>, options: &StoreOpt
     Built { loaded, revision, sources: packed }
 }
 
-/// One line for one finding of a refused directory.
+/// Logs the first findings; how many there are beyond them.
+fn log_first(found: &[Diagnostic], revision: Revision, serving: u64) -> usize {
+    found.iter().take(LOGGED_MAX).for_each(|found| log(found, revision, serving));
+    found.len().saturating_sub(LOGGED_MAX)
+}
+
+/// One line for one finding.
 fn log(found: &Diagnostic, revision: Revision, serving: u64) {
     let (file, line, column) = (&found.file, found.position.line, found.position.column);
     let (code, message) = (found.code.as_str(), found.message_with_places());

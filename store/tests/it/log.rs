@@ -45,6 +45,30 @@ impl Subscriber for Errors {
     fn exit(&self, _: &Id) {}
 }
 
+/// A file whose only statement has a `Sid` that is worth a warning.
+fn remarked(name: &str) -> String {
+    policy(name).replace(r#"{"Effect""#, r#"{"Sid": "a b", "Effect""#)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn of_very_many_findings_the_first_are_told_and_none_hides_an_error() {
+    let errors = Errors::default();
+    let _guard = tracing::subscriber::set_default(errors.clone());
+    let place = Place::with_directory();
+    for number in 0..150 {
+        place.write(&format!("a{number}.json"), remarked(&format!("a{number}")));
+    }
+    place.write("z.json", "");
+    let store = place.open();
+    scanned(&store).await;
+    let rejection = store.status().rejection.unwrap();
+    assert_eq!(rejection.diagnostics.len(), 151);
+    assert_eq!(rejection.diagnostics.first().unwrap().file, "z.json");
+    let lines = errors.0.lock().unwrap().clone();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("z.json") && lines[1].contains("more=51"), "{lines:?}");
+}
+
 // The reload task runs on the thread of the test, and so its lines come to the subscriber of that thread.
 #[tokio::test(flavor = "current_thread")]
 async fn each_finding_is_one_error_line_once() {
