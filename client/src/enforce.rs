@@ -21,7 +21,7 @@
 //! | `aws:SourceIp` | the peer's address, when axum (`ConnectInfo<SocketAddr>`) or tonic tells it; [`Enforcer::source_ip`] takes another, such as the one that a trusted proxy passes on |
 //! | `aws:SecureTransport` | whether tonic itself served TLS, and otherwise `false`; [`Enforcer::secure_transport`] states it for services behind TLS of another's |
 //! | `aws:UserAgent` | the header, when there is one; the client chooses it |
-//! | `http:Method` | the method, unless it is a gRPC call |
+//! | `http:Method` | the method; of a gRPC call `POST` |
 //!
 //! A [cache](crate::Cache) keeps an answer for each of these contexts, and so for each address and agent.
 //!
@@ -207,7 +207,7 @@ where
         let is_grpc = refusal::is_grpc(&head);
         let EnforceLayer { enforcer: Enforcer { authorizer, facts }, mapper } = &self.layer;
         let question = match mapper.need(&mut head) {
-            Ok(need) => facts.question(need, &head, is_grpc),
+            Ok(need) => facts.question(need, &head),
             Err(unmapped) => Err(Why::Unmapped(unmapped)),
         };
         let authorizer = Arc::clone(authorizer);

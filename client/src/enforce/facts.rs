@@ -24,7 +24,7 @@ pub(super) struct Facts {
 
 impl Facts {
     /// The whole question, or none when nothing is needed.
-    pub(super) fn question(&self, need: Need, head: &Parts, is_grpc: bool) -> Result<Option<Request>, Why> {
+    pub(super) fn question(&self, need: Need, head: &Parts) -> Result<Option<Request>, Why> {
         let Some(mut request) = need.request else { return Ok(None) };
         let caller = match &self.caller {
             Some(read) => read(head).map(Cow::Owned),
@@ -36,10 +36,10 @@ impl Facts {
             request = request.session(session);
         }
         request = context.into_iter().fold(request, |request, (key, value)| with(request, key, value));
-        Ok(Some(self.with_connection(request, head, is_grpc)))
+        Ok(Some(self.with_connection(request, head)))
     }
 
-    fn with_connection(&self, mut request: Request, head: &Parts, is_grpc: bool) -> Request {
+    fn with_connection(&self, mut request: Request, head: &Parts) -> Request {
         let peer = Peer::of(head);
         let address = self.source_ip.as_ref().map_or(peer.address, |read| read(head));
         if let Some(address) = address {
@@ -50,7 +50,8 @@ impl Facts {
         if let Some(agent) = head.headers.get(USER_AGENT) {
             request = with(request, "aws:UserAgent", String::from_utf8_lossy(agent.as_bytes()).into_owned());
         }
-        if is_grpc { request } else { with(request, "http:Method", head.method.as_str()) }
+        // Of a gRPC call, too: what looks like one is so by a header that the client chooses, and could leave the key out.
+        with(request, "http:Method", head.method.as_str())
     }
 }
 

@@ -315,7 +315,15 @@ async fn the_connection_is_in_the_context() {
     let layer =
         Enforcer::new(pdp.clone()).source_ip(move |_| Some(peer)).secure_transport(true).layer(reports);
     answer(&layer, grpc("/report")).await;
-    assert_context(&pdp, [("aws:SecureTransport", true.into()), ("aws:SourceIp", "2001:db8::7".into())]);
+    // What a client calls its request changes nothing of what is told of it.
+    assert_context(
+        &pdp,
+        [
+            ("aws:SecureTransport", true.into()),
+            ("aws:SourceIp", "2001:db8::7".into()),
+            ("http:Method", "GET".into()),
+        ],
+    );
 }
 
 #[tokio::test]

@@ -130,11 +130,12 @@ async fn methods_are_asked_for_by_their_paths() {
     let context = &asked.as_wire().context;
     let expected = portcullis_client::Request::new("", "", "")
         .context("aws:SourceIp", "127.0.0.1")
-        .context("aws:SecureTransport", false);
+        .context("aws:SecureTransport", false)
+        .context("http:Method", "POST");
     for (key, value) in &expected.as_wire().context {
         assert_eq!(context.get(key), Some(value), "{key}");
     }
-    assert!(context.contains_key("aws:UserAgent") && context.len() == 3, "{context:?}");
+    assert!(context.contains_key("aws:UserAgent") && context.len() == 4, "{context:?}");
 
     let none = client.simulate(wire::SimulateRequest::default()).await.unwrap_err();
     assert_eq!(none.code(), Code::Unavailable);
