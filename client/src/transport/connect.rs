@@ -67,12 +67,18 @@ impl Inner {
                 // A question is one small write that somebody waits for.
                 stream.set_nodelay(true)?;
                 let Some((tls, name)) = &self.tls else { return Ok(Box::new(stream)) };
-                let config = tls.config().map_err(io::Error::other)?;
+                let config = config(tls.clone()).await?;
                 let connector = tokio_rustls::TlsConnector::from(config);
                 Ok(Box::new(connector.connect(name.clone(), stream).await?))
             }
         }
     }
+}
+
+/// What the handshake uses. A file system that hangs holds up this connection and nothing else of the runtime.
+async fn config(tls: Tls) -> io::Result<Arc<rustls::ClientConfig>> {
+    let read = tokio::task::spawn_blocking(move || tls.config()).await;
+    read.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 impl Service<http::Uri> for Connector {
