@@ -350,9 +350,12 @@ pub(crate) struct Wait {
     /// The revision to wait for, in full.
     #[arg(long)]
     pub(crate) revision: String,
-    /// How long to wait.
+    /// How long to wait, also for a sidecar that is not there yet.
     #[arg(long, value_name = "MS", default_value_t = 60_000)]
     pub(crate) timeout_ms: u64,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// `healthcheck`.
@@ -366,6 +369,9 @@ pub(crate) struct Healthcheck {
     /// How long to wait for an answer.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     pub(crate) timeout_ms: u64,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// `config`.

@@ -9,7 +9,6 @@ mod transport;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use portcullis_client::{Client, Error, wire};
 
 use crate::args::{PolicySource, Transport};
@@ -78,6 +77,6 @@ fn failure(endpoint: &str, error: &Error) -> anyhow::Error {
                 violations.iter().map(|wrong| format!("{}: {}", wrong.field, wrong.description)).collect();
             usage(lines.join("\n       "))
         }
-        _ => anyhow!("{endpoint}: {error}"),
+        _ => anyhow::Error::new(error.clone()).context(endpoint.to_owned()),
     }
 }

@@ -1,11 +1,11 @@
 //! `status`, `wait`, `healthcheck`: questions to a running sidecar about itself.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use portcullis_client::Health;
-use portcullis_engine::{Counts, Instant};
+use portcullis_engine::{Counts, Instant as Moment};
 use portcullis_proto::v1;
 use serde_json::{Value, json};
 
@@ -17,6 +17,8 @@ use crate::render::{BAD, counted, counts_object, counts_phrase, visible, write_j
 
 /// Where a sidecar listens unless told otherwise.
 const DEFAULT_SERVER: &str = "127.0.0.1:8180";
+/// How long `wait` rests before it looks again for a sidecar that is not there.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn endpoint(sidecar: &Sidecar) -> String {
     let Sidecar { server, uds } = sidecar;
@@ -123,18 +125,38 @@ fn counts_of(counts: v1::Counts) -> Counts {
 }
 
 fn time(at: &prost_types::Timestamp) -> String {
-    Instant::new(at.seconds, u32::try_from(at.nanos).unwrap_or_default()).to_string()
+    Moment::new(at.seconds, u32::try_from(at.nanos).unwrap_or_default()).to_string()
 }
 
-/// Ends when the revision is served.
+/// Ends when the revision is served. A sidecar that is not there yet is waited for, too.
 pub(super) fn wait(wait: &Wait) -> anyhow::Result<Exit> {
-    let limit = Duration::from_millis(wait.timeout_ms);
-    let reached = exchange(&endpoint(&wait.sidecar), &wait.transport, limit, async |client| {
-        client.wait_for_revision(wait.revision.as_str(), 0, limit).await
-    })?;
+    let (begun, limit) = (Instant::now(), Duration::from_millis(wait.timeout_ms));
+    let reached = loop {
+        let left = limit.saturating_sub(begun.elapsed());
+        let reached = exchange(&endpoint(&wait.sidecar), &wait.transport, left, async |client| {
+            client.wait_for_revision(wait.revision.as_str(), 0, left).await
+        });
+        match reached {
+            Err(error) if may_come(&error) && begun.elapsed() + PAUSE < limit => std::thread::sleep(PAUSE),
+            ended => break ended?,
+        }
+    };
     let mut out = anstream::stdout().lock();
-    writeln!(out, "revision {}, generation {}", visible(&reached.revision), reached.generation)?;
+    match wait.output {
+        Output::Human => {
+            writeln!(out, "revision {}, generation {}", visible(&reached.revision), reached.generation)?;
+        }
+        Output::Json => {
+            let object = json!({ "Revision": reached.revision, "Generation": reached.generation });
+            write_json_pretty(&mut out, &object)?;
+        }
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether a sidecar that has not answered may do so later.
+fn may_come(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<portcullis_client::Error>().is_some_and(portcullis_client::Error::is_transient)
 }
 
 /// Exit 0 when the sidecar as a whole is serving.
@@ -145,6 +167,10 @@ pub(super) fn healthcheck(healthcheck: &Healthcheck) -> anyhow::Result<Exit> {
     if health != Health::Serving {
         bail!("the sidecar on {endpoint} is not serving");
     }
-    writeln!(anstream::stdout().lock(), "serving")?;
+    let mut out = anstream::stdout().lock();
+    match healthcheck.output {
+        Output::Human => writeln!(out, "serving")?,
+        Output::Json => write_json_pretty(&mut out, &json!({ "Serving": true }))?,
+    }
     Ok(Exit::Ok)
 }

@@ -163,3 +163,32 @@ fn nobody_listening_is_no_answer() {
     let missing = run(&["serve"]);
     assert_eq!(missing.code, 64, "{}", missing.err);
 }
+
+#[test]
+fn a_sidecar_that_is_not_there_yet_is_waited_for() {
+    let policies = directory(GOOD);
+    let socket = policies.path().join("pdp.sock");
+    let report = run(&["check", "--output", "json", text(policies.path())]).out;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let revision = report["Revision"].as_str().unwrap();
+    let mut wait = program();
+    wait.args(["wait", "--uds", text(&socket), "--revision", revision, "--output", "json"]);
+    let wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut serve = program();
+    serve.args(["serve", text(policies.path()), "--uds", text(&socket), "--log", "warn"]);
+    serve.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+    let mut serve = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let waited = wait.wait_with_output().unwrap();
+    let health = run(&["healthcheck", "--uds", text(&socket), "--output", "json"]);
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+    let reached: serde_json::Value = serde_json::from_slice(&waited.stdout).unwrap();
+    assert_eq!((&reached["Revision"], &reached["Generation"]), (&revision.into(), &1.into()));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&health.out).unwrap()["Serving"], true);
+
+    let never = run(&["wait", "--uds", text(&socket), "--revision", revision, "--timeout-ms", "250"]);
+    assert_eq!(never.code, 1);
+    assert!(never.err.contains("pdp.sock: the sidecar cannot be reached"), "{}", never.err);
+}

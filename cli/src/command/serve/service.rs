@@ -50,9 +50,14 @@ async fn follow(store: &Store, lifecycle: &Lifecycle) {
                     Ok(now) => say(&[NotifyState::Reloading, now]),
                     Err(error) => tracing::debug!(%error, "no monotonic clock for the service manager"),
                 }
-                // The first may have begun before it was asked for.
-                if statuses.wait_for(|status| status.scans >= scans + 2).await.is_err() {
-                    return;
+                // The first may have begun before it was asked for; the second is asked for, because the next poll may be far.
+                for looked in 1..=2 {
+                    if statuses.wait_for(|status| status.scans >= scans + looked).await.is_err() {
+                        return;
+                    }
+                    if looked == 1 {
+                        store.rescan();
+                    }
                 }
                 say(&[NotifyState::Ready, NotifyState::Status(&phrase(&store.status()))]);
             }
