@@ -272,12 +272,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
                 call = None;
             }
             let left = match call {
-                Some(HotCall::Stream) if self.site.guard.has_room() => {
+                Some(HotCall::Stream) => {
                     let leaving = self.leaving.clone();
                     tokio::spawn(stream::answer(unanswered, peer.clone(), Arc::clone(&self.site), leaving));
                     continue;
                 }
-                None | Some(HotCall::Stream) => Some((unanswered, Left::Other)),
+                None => Some((unanswered, Left::Other)),
                 Some(call) => round.answer(call, unanswered, peer, context),
             };
             match (left, call) {

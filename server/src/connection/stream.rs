@@ -17,9 +17,9 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::Site;
 use super::bridge::send_paced;
 use super::call::{HotCall, Unanswered};
+use super::{Site, refuse};
 use crate::accept::Peer;
 use crate::grpc::{
     Asker, Authorization, Call, Guard, PREFIX_BYTES, Refusal, Room, Stamp, Wait, explained, framed, too_long,
@@ -31,6 +31,9 @@ const OUT_BYTES: usize = 16 << 10;
 
 /// Answers one stream to its end.
 pub(super) async fn answer(unanswered: Unanswered, peer: Peer, site: Arc<Site>, leaving: CancellationToken) {
+    let Some(_place) = site.guard.enter_lasting() else {
+        return refuse::answer(Refusal::Shed, unanswered, site.guard.clone()).await;
+    };
     let user_agent = unanswered.user_agent().to_owned();
     let Unanswered { request, mut respond, .. } = unanswered;
     let (mut answers, head, trailers, mut call) = {

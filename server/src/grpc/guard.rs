@@ -1,6 +1,7 @@
 //! What stands around every request: a bound on how many are under way, a bound on time, and a net under panics.
 //!
-//! Invariant (EXPLAINED): whatever made the error, the caller sees a status with one `ErrorInfo`, never a bare reset.
+//! Invariants: (EXPLAINED) whatever made the error, the caller sees a status with one `ErrorInfo`, never a bare reset;
+//! (ROOM) calls that wait and calls that last leave room for those that are answered at once, however many there are.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -24,6 +26,14 @@ use crate::telemetry::{CallSpan, Telemetry, within};
 
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
+/// Calls that go on after their answer has begun, for as long as their peer likes.
+const LASTING: [&str; 4] = [
+    "/portcullis.v1.AuthorizationService/AuthorizeStream",
+    "/portcullis.v1.PolicySetService/WatchRevisions",
+    "/portcullis.v1.PolicySetService/WatchPolicySet",
+    "/grpc.health.v1.Health/Watch",
+];
+const REFLECTION: &str = "/grpc.reflection.";
 
 /// Bytes of bodies that have come and are not whole, of all requests together. Room for 256 of the longest messages, or for
 /// tens of thousands of ordinary ones; without it a few peers that never end what they send would take all memory there is.
@@ -32,6 +42,10 @@ const BODIES_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 struct Bounds {
     in_flight: Arc<Semaphore>,
+    /// Half of them: for those that are not answered at once.
+    waiting: Arc<Semaphore>,
+    /// As many again: for those that last.
+    lasting: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     message_bytes_max: usize,
     request: Duration,
@@ -52,6 +66,26 @@ impl Bounds {
         let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
         own.min(asked.unwrap_or(Duration::MAX))
     }
+
+    fn enter(&self) -> Option<Places> {
+        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok();
+        Some(Places { _waiting: place(&self.waiting)?, _in_flight: place(&self.in_flight)? })
+    }
+
+    fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.lasting).try_acquire_owned().ok()
+    }
+}
+
+/// What a request that waits takes up.
+#[derive(Debug)]
+pub(crate) struct Places {
+    _waiting: OwnedSemaphorePermit,
+    _in_flight: OwnedSemaphorePermit,
+}
+
+fn lasts(path: &str) -> bool {
+    LASTING.contains(&path) || path.starts_with(REFLECTION)
 }
 
 /// The routes, bounded.
@@ -64,8 +98,11 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(routes: Routes, config: &Config, tally: Arc<Tally>, telemetry: Telemetry) -> Self {
         let request = config.request_timeout();
+        let in_flight_max = config.requests_in_flight_max;
         let bounds = Bounds {
-            in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            waiting: Arc::new(Semaphore::new(in_flight_max.div_ceil(2))),
+            lasting: Arc::new(Semaphore::new(in_flight_max)),
             bodies: Arc::new(Semaphore::new(
                 BODIES_BYTES_MAX.max(config.message_bytes_max.saturating_mul(2)),
             )),
@@ -85,9 +122,14 @@ impl Guard {
         self.bounds.in_flight.available_permits() > 0
     }
 
-    /// Counts one more request as under way, as long as what is returned lives; none when there are enough.
-    pub(crate) fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.bounds.in_flight).try_acquire_owned().ok()
+    /// Counts one more request as under way and waiting, as long as what is returned lives; none when there are enough.
+    pub(crate) fn enter(&self) -> Option<Places> {
+        self.bounds.enter()
+    }
+
+    /// Counts one more call that lasts, as long as what is returned lives; none when there are enough.
+    pub(crate) fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
+        self.bounds.enter_lasting()
     }
 
     /// Bytes of one request message.
@@ -196,14 +238,15 @@ impl Service<Request<Body>> for Guard {
         let bounds = Arc::clone(&self.bounds);
         let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
         call.span = request.extensions_mut().remove();
-        let Ok(permit) = Arc::clone(&bounds.in_flight).try_acquire_owned() else {
+        let lasting = if lasts(request.uri().path()) { bounds.enter_lasting().map(Some) } else { Some(None) };
+        let (Some(places), Some(lasting)) = (bounds.enter(), lasting) else {
             bounds.tally.shed();
             return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });
         };
         let limit = bounds.time(&request);
         let answering = within(call.span.clone(), self.routes.call(request));
         Box::pin(async move {
-            let _permit = permit;
+            let _places = places;
             let response = match tokio::time::timeout(limit, caught(answering)).await {
                 Ok(Some(Ok(response))) => with_error_info(response),
                 Ok(Some(Err(never))) => match never {},
@@ -216,7 +259,17 @@ impl Service<Request<Body>> for Guard {
                     Refusal::Late.into_status().into_http()
                 }
             };
-            Ok(call.end(response))
+            let response = call.end(response);
+            Ok(match lasting {
+                Some(place) => response.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        // Held until the last of the answer is sent, or nobody wants it any more.
+                        let _ = &place;
+                        frame
+                    }))
+                }),
+                None => response,
+            })
         })
     }
 }

@@ -66,10 +66,14 @@ impl Authorization {
             return None;
         }
         let mut waits = Vec::new();
+        let mut time = self.batch_time();
         write::framed(out, |out| {
             for item in &message.items {
                 write::batch_result(out, |out| {
-                    waits.extend(self.answer_item(moment, (&batch, item), asker, out));
+                    waits.extend(match time.is_left() {
+                        true => self.answer_item(moment, (&batch, item), asker, out),
+                        false => self.refuse(Refusal::Late, out),
+                    });
                 });
             }
             write::batch_end(out, &moment.stamp().revision, moment.stamp().generation);

@@ -14,6 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
+use crate::raw::{BATCH, PLAIN, ROUTED, Raw, framed};
 use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, question, reason, text};
 
 #[tokio::test]
@@ -67,6 +68,131 @@ async fn a_request_over_the_limit_is_shed() {
     let again = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
     assert_eq!(again, Some(Duration::from_millis(100)));
     waiting.abort();
+}
+
+/// With room for four: two waits, and a whole question is answered all the same.
+#[tokio::test]
+async fn calls_that_wait_leave_room_for_those_that_do_not() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 4).await;
+    let wait = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
+    let mut waits = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (mut client, wait) = (sidecar.policy_set(), wait.clone());
+        waits.spawn(async move { client.wait_for_revision(wait).await.map(drop).unwrap_err() });
+    }
+    for _ in 0..4 {
+        let shed = tokio::time::timeout(SOON, waits.join_next()).await.expect("all but two are shed");
+        assert_eq!(reason(&shed.unwrap().unwrap()), "OVERLOADED");
+    }
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+    waits.abort_all();
+}
+
+#[tokio::test]
+async fn streams_and_watchers_are_bounded_apart_and_give_their_places_back() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.requests_in_flight_max = 3).await;
+    let watch = async || sidecar.policy_set().watch_revisions(v1::WatchRevisionsRequest {}).await;
+    let mut watchers = Vec::new();
+    for _ in 0..2 {
+        let mut watcher = watch().await.unwrap().into_inner();
+        watcher.next().await.unwrap().unwrap();
+        watchers.push(watcher);
+    }
+    let (questions, receiver) = tokio::sync::mpsc::channel(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let mut answers = sidecar.authorization().authorize_stream(stream).await.unwrap().into_inner();
+    assert_eq!(reason(&watch().await.unwrap_err()), "OVERLOADED");
+    let refused = sidecar.authorization().authorize_stream(tokio_stream::empty()).await;
+    assert_eq!(reason(&refused.unwrap_err()), "OVERLOADED");
+    sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+
+    drop(questions);
+    assert!(answers.next().await.is_none());
+    watchers.clear();
+    let admitted = async {
+        for _ in 0..3 {
+            loop {
+                match watch().await {
+                    Ok(watcher) => break watchers.push(watcher.into_inner()),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        }
+    };
+    tokio::time::timeout(SOON, admitted).await.expect("there is room again");
+}
+
+/// A batch that takes the engine as many steps as it may, for each of its items.
+fn heavy(items: usize) -> v1::BatchAuthorizeRequest {
+    let patterns: Vec<_> = (0..3_000).map(|n| format!(r#""arn:aws:s3:::b/*a?b?a?{n}c*""#)).collect();
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Action":"s3:*","Resource":[{}]}}]}}"#,
+        patterns.join(",")
+    );
+    let item = v1::BatchAuthorizeItem {
+        action: "s3:GetObject".to_owned(),
+        resource: format!("arn:aws:s3:::b/{}", "ab".repeat(900)),
+        ..v1::BatchAuthorizeItem::default()
+    };
+    v1::BatchAuthorizeRequest {
+        principal: "arn:aws:sts::111122223333:assumed-role/reader/s".to_owned(),
+        session: Some(v1::Session { policies: vec![policy], ..v1::Session::default() }),
+        items: vec![item; items],
+        ..v1::BatchAuthorizeRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn the_items_of_a_batch_have_no_more_time_than_a_request() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.request_timeout_ms = 20).await;
+    for content_type in [PLAIN, ROUTED] {
+        let raw = Raw::connect(sidecar.grpc).await;
+        // The message itself may come too late on a busy machine.
+        let answer = loop {
+            let answer = raw.call(BATCH, content_type, framed(&heavy(20))).await;
+            if answer.code() == Code::Ok {
+                break answer;
+            }
+            assert_eq!(answer.code(), Code::DeadlineExceeded);
+        };
+        let results = answer.messages::<v1::BatchAuthorizeResponse>().remove(0).results;
+        let late = |result: &v1::AuthorizeResult| match &result.result {
+            Some(v1::authorize_result::Result::Error(error)) => {
+                assert_eq!((error.code, error.reason.as_str()), (Code::DeadlineExceeded as i32, "TIMEOUT"));
+                true
+            }
+            _ => false,
+        };
+        assert_eq!(results.iter().map(late).collect::<Vec<_>>(), [vec![false; 7], vec![true; 13]].concat());
+    }
+}
+
+#[tokio::test]
+async fn simulations_queue_up_to_a_bound() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.simulations_max = 1).await;
+    let directory = format!(
+        r#"{{"Policies": [{{"PolicyName": "p", "Arn": "arn:aws:iam::111122223333:policy/p", "PolicyDocument":
+            {{"Version": "2012-10-17", "Statement": [{}]}}}}]}}"#,
+        vec![r#"{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}"#; 3_000].join(",")
+    );
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (mut client, directory) = (sidecar.authorization(), directory.clone().into_bytes());
+        let request = Some(question(ALICE, "orders:GetOrder", ORDER));
+        let directory_mode = v1::DirectoryMode::Replace.into();
+        let message =
+            v1::SimulateRequest { request, directory_json: directory, directory_mode, current_time: None };
+        asked.spawn(async move { client.simulate(message).await.map(drop) });
+    }
+    let (mut answered, mut shed) = (0, 0);
+    while let Some(ended) = asked.join_next().await {
+        match ended.unwrap() {
+            Ok(()) => answered += 1,
+            Err(status) if reason(&status) == "OVERLOADED" => shed += 1,
+            Err(status) => panic!("{status:?}"),
+        }
+    }
+    assert!(answered >= 64 && shed > 0, "{answered} answered, {shed} shed");
 }
 
 #[tokio::test]
