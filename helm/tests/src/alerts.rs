@@ -1,17 +1,19 @@
-//! The alerts of the chart, judged by Prometheus' own tool: the rules are well formed, each fires when it should, and none fires
-//! when all is well (`alerts.yaml`). What their pages say is held together by a test of the server.
+//! The alerts and the dashboard of the chart, judged by Prometheus' own tool: the rules are well formed, each fires when it
+//! should, and none fires when all is well (`alerts.yaml`); what a panel asks can be asked. That metrics of these names are
+//! there, and what the pages of the alerts say, is held by tests of the server.
 
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
+use serde_json::{Value, json};
 
-use crate::manifest::{self, Look as _};
+use crate::manifest::{self, Look as _, merged};
 use crate::rig::{self, Rig};
 
 const RULES: &str = "../portcullis/alerts/portcullis.rules.yaml";
 const TESTS: &str = "alerts.yaml";
 
-fn read(file: &str) -> anyhow::Result<serde_json::Value> {
+fn read(file: &str) -> anyhow::Result<Value> {
     manifest::yaml(&std::fs::read_to_string(Rig::here().join(file))?)
 }
 
@@ -35,5 +37,23 @@ pub(crate) fn fire(rig: &Rig) -> anyhow::Result<()> {
         command.current_dir(Rig::here()).args([verb, "rules", file]);
         rig::text(command.output()?, &format!("promtool {verb} rules"))?;
     }
+    Ok(())
+}
+
+/// Every panel of the dashboard asks something that Prometheus understands.
+pub(crate) fn drawn(rig: &Rig) -> anyhow::Result<()> {
+    let dashboard = read("../portcullis/dashboards/portcullis.json")?;
+    let panels = dashboard.list("/panels").iter().flat_map(|panel| panel.list("/targets"));
+    // Grafana puts a time and names in the place of its variables.
+    let asked = panels.map(|target| target.text("/expr").replace("$__rate_interval", "5m").replace('$', ""));
+    let rules: Vec<Value> = asked.map(|expr| json!({"record": "panel", "expr": expr})).collect();
+    ensure!(rules.len() > 20, "the dashboard has {} expressions", rules.len());
+    let distinct =
+        rules.iter().enumerate().map(|(at, rule)| merged(rule, &json!({"labels": {"at": at.to_string()}})));
+    let groups = json!({"groups": [{"name": "dashboard", "rules": distinct.collect::<Vec<_>>()}]});
+    let file = rig.scratch().join("dashboard.rules.yaml");
+    std::fs::write(&file, groups.to_string())?;
+    let mut command = rig.spare_command("promtool")?;
+    rig::text(command.args(["check", "rules"]).arg(file).output()?, "promtool check rules")?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
+use crate::case::{Case, RELEASE};
 use crate::life::{self, Place};
 use crate::manifest::{self, Look as _, Object, merged};
 use crate::rig::{self, Rig};
@@ -106,6 +107,25 @@ pub(crate) fn like_the_chart(rig: &Rig) -> anyhow::Result<()> {
             ensure!(injected.len() == rendered.len(), "{flags:?} {own:?}: the chart renders more");
         }
     }
+    Ok(())
+}
+
+/// The example without Helm is what the example's chart renders, but for comments and the order of variables.
+pub(crate) fn like_the_example(rig: &Rig, chart: &Case, plain: &Case) -> anyhow::Result<()> {
+    let pod = |case: &Case| -> anyhow::Result<Value> {
+        let workload = case.render(rig)?.iter().find(|object| object.kind() == "Deployment");
+        let mut spec = workload.and_then(Object::pod).context("no workload")?.spec().clone();
+        for list in ["/initContainers", "/containers"] {
+            let containers = spec.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+            for env in containers.filter_map(|container| container.get_mut("env")?.as_array_mut()) {
+                env.sort_by_key(|variable| variable.text("/name").to_owned());
+            }
+        }
+        // The names of the releases.
+        Ok(serde_json::from_str(&spec.to_string().replace(&format!("\"{RELEASE}\""), "\"orders\""))?)
+    };
+    let (rendered, written) = (pod(chart)?, pod(plain)?);
+    ensure!(rendered == written, "the chart renders {rendered:#}, and the manifest says {written:#}");
     Ok(())
 }
 

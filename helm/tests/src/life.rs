@@ -219,5 +219,11 @@ pub(crate) fn replaced(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
         place.helm("rollback", [RELEASE.to_owned()])?;
         ensure!(template()? == first, "{change}: the rollback leaves other pods");
     }
+    let mut arguments = case.arguments(place.rig, place.namespace)?;
+    if let Some(chart) = arguments.get_mut(1) {
+        *chart = place.rig.newer_chart()?.display().to_string();
+    }
+    place.helm("upgrade", arguments.into_iter().chain(flags.map(str::to_owned)))?;
+    ensure!(template()? == first, "a chart that is only newer replaces pods");
     place.uninstall()
 }

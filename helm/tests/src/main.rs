@@ -84,6 +84,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "schemas: they refuse", |_| schema::refuses()),
         trial(stage, "alerts: each is tried", |_| alerts::tried()),
         trial(stage, "alerts: they fire", |stage| alerts::fire(&stage.rig)),
+        trial(stage, "alerts: the dashboard asks", |stage| alerts::drawn(&stage.rig)),
         trial(stage, "values: every setting can be set", |stage| settings::known(&stage.rig, &stage.cases)),
         trial(stage, "values: every value has a comment", |_| values::commented()),
         trial(stage, "values: the schema is strict", |_| values::strict()),
@@ -135,10 +136,15 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "pods: a git repository", |stage| {
             pods::repository(stage.place("pods-git")?, stage.case("deployment-git")?)
         }),
+        trial(stage, "pods: a job that ends", |stage| pods::job(stage.place("pods-job")?)),
         trial(stage, "pods: an injected sidecar", |stage| {
             pods::injected(stage.place("pods-injected")?, &stage.schemas)
         }),
         trial(stage, "inject: like the chart", |stage| inject::like_the_chart(&stage.rig)),
+        trial(stage, "inject: the example is the same", |stage| {
+            let (chart, plain) = (stage.case("example-orders")?, stage.case("example-orders-plain")?);
+            inject::like_the_example(&stage.rig, chart, plain)
+        }),
         trial(stage, "inject: every workload", |stage| inject::taken(stage.place("injected")?)),
         trial(stage, "render: every named template", |_| render::every_named_template()),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),

@@ -372,6 +372,30 @@ pub(crate) fn repository(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     measured("a commit is enforced after", begun.elapsed())
 }
 
+/// A job with a sidecar, given to it by `portcullis inject`: its container asks and ends, and then the sidecar is told to.
+pub(crate) fn job(place: Place<'_>) -> anyhow::Result<()> {
+    policies(place, "orders-policies", "orders-service")?;
+    let plain = fs::read_to_string(Rig::here().join("workloads-that-end.yaml"))?;
+    // Its container runs as nobody in particular; here somebody is needed.
+    let plain = plain.replace(
+        "restartPolicy: Never",
+        "restartPolicy: Never\n      securityContext: {runAsUser: 10001, runAsGroup: 10001}",
+    );
+    let objects = manifest::objects(&inject(place.rig, &["--policies=orders-policies"], &plain)?)?;
+    let job = objects.iter().find(|object| object.kind() == "Job").context("no job")?;
+    create(place, &job.value)?;
+    let node = Node::new(place.rig, place.cluster, place.namespace)?;
+    let mut pod = node.pod_of(job)?;
+    pod.start()?.context("no container of this pod is Portcullis")?;
+    let question =
+        [&["authorize", "--uds=/run/portcullis/pdp.sock"][..], &ORDER, &["--expect=allow"]].concat();
+    let (code, said) = pod.in_place_of("orders", &question)?;
+    ensure!(code == 0, "the job is not allowed what it is: {said}");
+    // As a kubelet does when the containers of a pod that is to end have ended.
+    ensure!(pod.container("portcullis")?.terminate()? == 0, "the sidecar does not end well");
+    Ok(())
+}
+
 /// A manifest that `portcullis inject` gives a sidecar keeps every rule, is valid and answers; taken out, it is as before.
 pub(crate) fn injected(place: Place<'_>, schemas: &[Schemas]) -> anyhow::Result<()> {
     let plain = fs::read_to_string(Rig::here().join("service.yaml"))?;

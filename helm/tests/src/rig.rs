@@ -119,6 +119,18 @@ impl Rig {
         text(self.helm(verb, arguments)?, &format!("helm {verb}"))
     }
 
+    /// A copy of the chart that differs in its version alone.
+    pub(crate) fn newer_chart(&self) -> anyhow::Result<PathBuf> {
+        let copy = self.scratch().join("newer");
+        copy_folder(&Self::chart(), &copy)?;
+        let file = copy.join("Chart.yaml");
+        let text = std::fs::read_to_string(&file)?;
+        let lines =
+            text.lines().map(|line| if line.starts_with("version: ") { "version: 99.0.0" } else { line });
+        std::fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?;
+        Ok(copy)
+    }
+
     /// A copy of a chart of this repository, given by its path in it, with the charts it depends on. Made once.
     pub(crate) fn with_dependencies(&self, chart: &Path) -> anyhow::Result<PathBuf> {
         let mut known = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
