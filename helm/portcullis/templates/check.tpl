@@ -7,6 +7,14 @@
     {{- fail (printf "terminationGracePeriodSeconds: %d s end before drain.delayMs and drain.ms do, which are %d ms together. Make it longer, or them shorter" (int64 $values.terminationGracePeriodSeconds) $needed) -}}
   {{- end -}}
 {{- end -}}
+{{- $ports := list -}}
+{{- if include "portcullis.network" . }}{{ $ports = append $ports (int $values.ports.grpc) }}{{ end -}}
+{{- if include "portcullis.http" . }}{{ $ports = append $ports (int $values.ports.http) }}{{ end -}}
+{{- if and (eq $values.mode "sidecar") (int $values.sidecar.loopbackPort) }}{{ $ports = append $ports (int $values.sidecar.loopbackPort) }}{{ end -}}
+{{- if $values.policies.gitSync.enabled }}{{ $ports = append $ports (int $values.policies.gitSync.httpPort) }}{{ end -}}
+{{- if ne (len $ports) ($ports | uniq | len) -}}
+  {{- fail (printf "ports: two listeners of a pod would have one port, of %s. Make ports.grpc, ports.http, sidecar.loopbackPort and policies.gitSync.httpPort differ" (join ", " $ports)) -}}
+{{- end -}}
 {{- if and $values.tokens.secretName (eq $values.mode "sidecar") -}}
   {{- fail "tokens.secretName: a sidecar asks for no token. Say who may connect with socket.allowedUids" -}}
 {{- end -}}

@@ -59,6 +59,24 @@ fn credentials(folder: &Path) -> anyhow::Result<String> {
     Ok(authority.pem)
 }
 
+/// How much the pods of a namespace may do, by the Pod Security Standards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Level {
+    /// What is hardened, and nothing else.
+    Restricted,
+    /// Everything, such as to mount a folder of the node.
+    Privileged,
+}
+
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Privileged => "privileged",
+        }
+    }
+}
+
 impl Cluster {
     /// Starts one and waits until it answers.
     pub(crate) fn start(rig: &Rig) -> anyhow::Result<Self> {
@@ -107,10 +125,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes an empty namespace.
-    pub(crate) fn namespace(&self, name: &str) -> anyhow::Result<()> {
-        let namespace =
-            serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    /// Makes an empty namespace. The server refuses pods that are above its level of Pod Security.
+    pub(crate) fn namespace(&self, name: &str, level: Level) -> anyhow::Result<()> {
+        let labels = serde_json::json!({"pod-security.kubernetes.io/enforce": level.as_str()});
+        let namespace = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
+        });
         self.create("/api/v1/namespaces", &namespace)?;
         Ok(())
     }

@@ -94,15 +94,7 @@ impl<'a> Node<'a> {
 
     /// Makes a pod of a workload as its controller would, and lays out its volumes.
     pub(crate) fn pod_of(&'a self, workload: &Object) -> anyhow::Result<Pod<'a>> {
-        let template = workload.pod().context("no pod in it")?.template;
-        let mut pod =
-            serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": template.at("/metadata")});
-        let fields = pod.as_object_mut().context("no object")?;
-        fields.insert("spec".to_owned(), template.at("/spec").clone());
-        if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("generateName".to_owned(), format!("{}-", workload.name()).into());
-            metadata.remove("creationTimestamp");
-        }
+        let pod = workload.pod().context("no pod in it")?.made();
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
         self.pod(self.cluster.create(&path, &pod)?, None)
     }

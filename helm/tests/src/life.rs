@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::case::{Case, RELEASE};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Level};
 use crate::manifest::{self, Look as _, Object};
 use crate::rig::Rig;
 
@@ -17,9 +17,24 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// An empty one, whose pods have to be hardened.
     pub(crate) fn new(rig: &'a Rig, cluster: &'a Cluster, namespace: &'a str) -> anyhow::Result<Self> {
-        cluster.namespace(namespace)?;
+        cluster.namespace(namespace, Level::Restricted)?;
         Ok(Self { rig, cluster, namespace })
+    }
+
+    /// An empty one for pods that may do everything.
+    pub(crate) fn open(rig: &'a Rig, cluster: &'a Cluster, namespace: &'a str) -> anyhow::Result<Self> {
+        cluster.namespace(namespace, Level::Privileged)?;
+        Ok(Self { rig, cluster, namespace })
+    }
+
+    /// The server lets the pods of a workload in, as its controller would make them.
+    fn admits(self, object: &Object) -> anyhow::Result<()> {
+        let Some(pod) = object.pod() else { return Ok(()) };
+        let namespace = object.namespace_or(self.namespace);
+        self.cluster.try_create(&format!("/api/v1/namespaces/{namespace}/pods"), &pod.made())?;
+        Ok(())
     }
 
     /// Runs helm at this cluster.
@@ -80,7 +95,7 @@ pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     let values = case.values()?;
     let elsewhere = values.text("/namespaceOverride");
     if !elsewhere.is_empty() {
-        place.cluster.namespace(elsewhere)?;
+        place.cluster.namespace(elsewhere, Level::Restricted)?;
     }
     place.install(case, &[])?;
     let objects = place.manifest()?;
@@ -96,6 +111,7 @@ pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
             Object::new(place.cluster.try_create(&collection, &object.value)?)
         };
         kept(&object.value, &stored.value).with_context(|| object.title())?;
+        place.admits(&stored).with_context(|| object.title())?;
     }
     // The same again changes nothing.
     let before = place.workload().ok();
@@ -111,6 +127,18 @@ pub(crate) fn installed(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The server does refuse pods that are not hardened: what it admits says something.
+pub(crate) fn unhardened(place: Place<'_>) -> anyhow::Result<()> {
+    let workloads = std::fs::read_to_string(Rig::here().join("workloads.yaml"))?;
+    let objects = manifest::objects(&workloads)?;
+    // The volumes of a StatefulSet are its controller's to add.
+    for object in objects.iter().filter(|object| object.pod().is_some() && object.kind() != "StatefulSet") {
+        let said = place.admits(object).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(said.contains("violates PodSecurity"), "{} is admitted: {said}", object.title());
+    }
+    Ok(())
+}
+
 /// The server takes objects that are written by hand.
 pub(crate) fn applied(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
     for object in case.render(place.rig)? {
@@ -122,6 +150,7 @@ pub(crate) fn applied(place: Place<'_>, case: &Case) -> anyhow::Result<()> {
         }
         let stored = place.cluster.create(&collection, &value)?;
         kept(&value, &stored).with_context(|| object.title())?;
+        place.admits(&Object::new(stored)).with_context(|| object.title())?;
     }
     Ok(())
 }

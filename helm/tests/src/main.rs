@@ -57,6 +57,11 @@ impl Stage {
         Place::new(&self.rig, self.cluster()?, namespace)
     }
 
+    /// An empty namespace for pods that may do everything.
+    fn open_place<'a>(&'a self, namespace: &'a str) -> anyhow::Result<Place<'a>> {
+        Place::open(&self.rig, self.cluster()?, namespace)
+    }
+
     fn case(&self, name: &str) -> anyhow::Result<&Case> {
         self.cases.iter().find(|case| case.name == name).with_context(|| format!("there is no case {name}"))
     }
@@ -95,6 +100,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "values: every value does something", |stage| {
             values::effective(&stage.rig, &stage.cases)
         }),
+        trial(stage, "install: what is not hardened", |stage| life::unhardened(stage.place("unhardened")?)),
         trial(stage, "upgrade: from the chart before", |stage| life::upgraded(stage.place("before")?)),
         trial(stage, "upgrade: what replaces pods", |stage| {
             life::replaced(stage.place("replaced")?, stage.case("deployment")?)
@@ -113,7 +119,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         }),
         trial(stage, "pods: a socket of the node", |stage| {
             let (case, caller) = (stage.case("example-node")?, stage.case("example-node-caller")?);
-            pods::node_socket(stage.place("pods-node")?, case, caller)
+            pods::node_socket(stage.open_place("pods-node")?, case, caller)
         }),
         trial(stage, "pods: an audit file", |stage| {
             pods::audited(stage.place("pods-audit")?, stage.case("deployment-claim")?)
@@ -136,7 +142,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
         trial(stage, "pods: a git repository", |stage| {
             pods::repository(stage.place("pods-git")?, stage.case("deployment-git")?)
         }),
-        trial(stage, "pods: a job that ends", |stage| pods::job(stage.place("pods-job")?)),
+        trial(stage, "pods: a job that ends", |stage| pods::job(stage.open_place("pods-job")?)),
         trial(stage, "pods: an injected sidecar", |stage| {
             pods::injected(stage.place("pods-injected")?, &stage.schemas)
         }),
@@ -145,7 +151,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             let (chart, plain) = (stage.case("example-orders")?, stage.case("example-orders-plain")?);
             inject::like_the_example(&stage.rig, chart, plain)
         }),
-        trial(stage, "inject: every workload", |stage| inject::taken(stage.place("injected")?)),
+        trial(stage, "inject: every workload", |stage| inject::taken(stage.open_place("injected")?)),
         trial(stage, "render: every named template", |_| render::every_named_template()),
         trial(stage, "render: every template", |stage| render::every_template(&stage.rig, &stage.cases)),
     ];
@@ -162,7 +168,8 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             stage.schemas.iter().try_for_each(|schemas| schemas.valid(objects))
         }),
         ("install", |stage, case| {
-            let place = stage.place(&case.name)?;
+            let on_the_node = case.said("without").any(|rule| rule.starts_with("host-path, "));
+            let place = if on_the_node { stage.open_place(&case.name)? } else { stage.place(&case.name)? };
             if case.is_plain() { life::applied(place, case) } else { life::installed(place, case) }
         }),
     ];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Looks at a place of a value by its JSON pointer.
 pub(crate) trait Look {
@@ -111,6 +111,19 @@ impl Object {
 impl<'a> Pod<'a> {
     pub(crate) fn spec(self) -> &'a Value {
         self.template.at("/spec")
+    }
+
+    /// The pod that a controller makes of it.
+    pub(crate) fn made(self) -> Value {
+        let mut metadata = self.template.at("/metadata").clone();
+        if let Some(fields) = metadata.as_object_mut() {
+            fields.insert("generateName".to_owned(), format!("{}-", self.owner.name()).into());
+            // What the server added to a template, or to a pod that is stored already.
+            for name in ["creationTimestamp", "name", "resourceVersion", "uid"] {
+                fields.remove(name);
+            }
+        }
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": self.spec()})
     }
 
     pub(crate) fn labels(self) -> BTreeMap<&'a str, &'a str> {
