@@ -24,7 +24,7 @@ pub mod request;
 mod word;
 
 pub use compile::{Counts, PolicySet, PolicySetBuilder, SessionPolicies};
-pub use condition::value::Instant;
+pub use condition::value::{Decimal, Instant};
 pub use decision::{
     Decision, Effect, Explanation, Layer, LayerTrace, PrincipalRef, Reason, StatementRef, StatementTrace,
 };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use portcullis_engine as engine;
 use portcullis_engine::limit;
-use portcullis_engine::{ContextValue, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation};
+use portcullis_engine::{
+    ContextValue, Decimal, Instant, OwnedKeys, RequestInput, SessionPolicies, Violation,
+};
 use portcullis_proto::v1;
 use smallvec::SmallVec;
 
@@ -341,8 +343,9 @@ fn entry<'m>(
         Sent::Text(text) => ContextValue::Text(text),
         Sent::List(values) => ContextValue::List(values),
         Sent::Boolean(boolean) => ContextValue::Bool(boolean),
-        Sent::Number(number) if is_number(number) => ContextValue::Text(number),
-        Sent::Number(_) => return refuse("is not a decimal number"),
+        // C-14: what no numeric condition can read would silently switch off a Deny.
+        Sent::Number(number) if Decimal::parse(number).is_some() => ContextValue::Text(number),
+        Sent::Number(_) => return refuse("must be a decimal number, without an exponent"),
     };
     Some((key, decoded))
 }
@@ -404,34 +407,25 @@ fn present(text: &str) -> Option<&str> {
     if text.is_empty() { None } else { Some(text) }
 }
 
-/// Optional sign, digits, optional fraction, optional exponent.
-fn is_number(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    digits(whole)
-        && fraction.is_none_or(digits)
-        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_decimal_texts() {
-        for text in ["0", "-1", "12.50", "1e9", "1.5E-3", "123456789012345678901234567890"] {
-            assert!(is_number(text), "{text}");
+    fn a_number_is_what_a_numeric_condition_reads() {
+        let wrong = |number: &str| {
+            let mut batch = one_item();
+            let value = v1::ContextValue { value: Some(v1::context_value::Value::Number(number.to_owned())) };
+            batch.items[0].context.insert("app:amount".to_owned(), value);
+            let cache = SessionPolicyCache::new(0, engine::LoadMode::Lenient);
+            let message = BatchMessage::from(&batch);
+            super::batch(&message, 1, &cache).unwrap().item(&message.items[0], &cache).is_err()
+        };
+        for text in ["0", "-1", "+1", "12.50", "010", "123456789012345678901234567890"] {
+            assert!(!wrong(text), "{text}");
         }
-        for text in ["", "-", "1.", ".5", "0x1", "NaN", "inf", "1e", "+1", " 1", "1 ", "--1"] {
-            assert!(!is_number(text), "{text}");
+        for text in ["", "-", "1.", ".5", "0x1", "NaN", "inf", "1e", "1e9", "1.5E-3", " 1", "1 ", "--1"] {
+            assert!(wrong(text), "{text}");
         }
     }
 
