@@ -118,8 +118,8 @@ async fn a_sidecar_that_goes_and_comes_back_a_hundred_times_never_makes_a_wrong_
     while let Some(seen) = askers.join_next().await {
         let seen = seen.unwrap();
         assert!(seen.decided > 0, "{seen:?}");
-        // With room for a slow machine; the point is that nobody waits without end.
-        assert!(seen.longest < TIMEOUT + SOON, "{seen:?}");
+        // Every call ends at its deadline; as much again is room for a slow machine.
+        assert!(seen.longest < 2 * TIMEOUT, "{seen:?}");
     }
     assert!(client.decide(allowed()).await.unwrap().is_allowed(), "it is back");
 }
