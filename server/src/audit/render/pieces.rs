@@ -9,7 +9,7 @@ use super::values::{self, cut_text, peer_text, shown_text, text_list};
 use crate::audit::capture::{Cut, Peer, Reader, Taken};
 use crate::audit::escape::{escape, number, string};
 use crate::audit::identity::{self, Entity, SessionFacts, Who, member};
-use crate::audit::mask::{Mask, Verdict};
+use crate::audit::mask::{Mask, Verdict, is_secret_value};
 use crate::audit::read_only::is_read_only;
 
 /// Of who: the record up to the time, its session, its account.
@@ -154,7 +154,7 @@ fn user_agent(out: &mut Vec<u8>, agent: Cut<'_>) -> bool {
 }
 
 pub(super) fn context(fragment: &mut Fragment, section: &[u8], mask: &mut Mask) -> Option<()> {
-    let known = Known::read(Reader::new(section))?;
+    let known = Known::read(Reader::new(section), mask)?;
     if !known.source_ip.is_empty() {
         fragment.out().extend_from_slice(b",\"sourceIPAddress\":");
         string(fragment.out(), known.source_ip);
@@ -213,12 +213,19 @@ struct Known<'b> {
 }
 
 impl<'b> Known<'b> {
-    /// Goes through the context once.
-    fn read(mut reader: Reader<'b>) -> Option<Self> {
+    /// Goes through the context once. What is hidden there has no place elsewhere either.
+    fn read(mut reader: Reader<'b>, mask: &mut Mask) -> Option<Self> {
         let mut known = Self::default();
         for _ in 0..reader.number()? {
             match reader.context_entry()? {
-                Ok((key, Taken::Text(value))) => known.note(key.text, value.text),
+                Ok((key, Taken::Text(value))) => {
+                    if let Some(place) = known.place(key.text)
+                        && mask.verdict(key) != Verdict::Hide
+                        && !is_secret_value(value.text)
+                    {
+                        *place = value.text;
+                    }
+                }
                 Ok((_, Taken::Bool(_))) => {}
                 Ok((_, Taken::List(count))) => (0..count.kept).try_for_each(|_| reader.text().map(drop))?,
                 Err(_) => break,
@@ -227,14 +234,13 @@ impl<'b> Known<'b> {
         Some(known)
     }
 
-    fn note(&mut self, key: &[u8], value: &'b [u8]) {
-        let place = match key.len() {
-            12 if key.eq_ignore_ascii_case(b"aws:SourceIp") => &mut self.source_ip,
-            13 if key.eq_ignore_ascii_case(b"aws:UserAgent") => &mut self.user_agent,
-            19 if key.eq_ignore_ascii_case(b"aws:RequestedRegion") => &mut self.region,
-            _ => return,
-        };
-        *place = value;
+    fn place(&mut self, key: &[u8]) -> Option<&mut &'b [u8]> {
+        match key.len() {
+            12 if key.eq_ignore_ascii_case(b"aws:SourceIp") => Some(&mut self.source_ip),
+            13 if key.eq_ignore_ascii_case(b"aws:UserAgent") => Some(&mut self.user_agent),
+            19 if key.eq_ignore_ascii_case(b"aws:RequestedRegion") => Some(&mut self.region),
+            _ => None,
+        }
     }
 }
 

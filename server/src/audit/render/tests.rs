@@ -41,6 +41,25 @@ fn record(sample: &Sample) -> Value {
 }
 
 #[test]
+fn what_is_hidden_in_the_context_stands_nowhere_else() {
+    let texts =
+        [("aws:SourceIp", "10.1.2.3"), ("aws:UserAgent", "Bearer canary"), ("AWS:requestedregion", "moon-1")];
+    let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let resource = "arn:aws:s3:::bucket".to_owned();
+    let mut entry = Vec::new();
+    Sample { texts, resource, ..Sample::default() }.decided(|decided| capture::decision(&mut entry, decided));
+    let mut out = Vec::new();
+    let mask = Mask::new("*", "aws:SourceIp, aws:RequestedRegion");
+    Renderer::new(mask, String::new(), 1, "boot-1").line(&mut out, 7, &entry).unwrap();
+    let line = String::from_utf8(out).unwrap();
+    for hidden in ["10.1.2.3", "canary", "moon-1"] {
+        assert!(!line.contains(hidden), "{line}");
+    }
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(record["userAgent"], "grpc-rust/1", "who asked the service is no secret");
+}
+
+#[test]
 fn an_allow_is_a_cloudtrail_event() {
     let expected = json!({
         "eventVersion": "1.11",
