@@ -132,7 +132,7 @@ pub struct AuditCounts {
     pub rotations: u64,
     /// How often the writer broke and began again.
     pub writer_restarts: u64,
-    /// Records can be written; true when nothing is recorded at all.
+    /// Records can be written, and none of them takes long; true when nothing is recorded at all.
     pub healthy: bool,
 }
 
@@ -267,7 +267,7 @@ impl Audit {
             write_failures: read(&trail.counts.failures),
             rotations: read(&trail.counts.rotations),
             writer_restarts: read(&trail.counts.restarts),
-            healthy: !trail.queue.is_stuck(),
+            healthy: !trail.queue.is_stuck() && !queue.late,
         }
     }
 

@@ -21,6 +21,7 @@ use portcullis_proto::v1::authorization_service_server::AuthorizationServiceServ
 use portcullis_proto::v1::policy_set_service_server::PolicySetServiceServer;
 use portcullis_store::Store;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
 
 use crate::audit::Audit;
@@ -46,6 +47,17 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     pub(crate) credentials: Credentials,
     pub(crate) draining: CancellationToken,
+}
+
+impl Shared {
+    /// The status of a call without an answer, which is counted.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Status {
+        match refusal {
+            Refusal::Shed => self.tally.shed(),
+            _ => self.tally.refusal(refusal.reason()),
+        }
+        refusal.into_status()
+    }
 }
 
 /// Every service behind one set of routes.

@@ -66,6 +66,8 @@ pub(super) struct Counted {
     pub(super) lost: [u64; LOSSES.len()],
     pub(super) depth: u64,
     pub(super) depth_bytes: u64,
+    /// A batch is under way for longer than any disk or reader in order takes.
+    pub(super) late: bool,
 }
 
 #[derive(Debug)]
@@ -145,8 +147,7 @@ impl Queue {
         }
         let bytes = state.entries.len() + state.taken.bytes + body.len() + ENTRY_HEAD;
         if state.records + state.taken.records >= self.bounds.records_max || bytes > self.bounds.bytes_max {
-            let late = state.taken.since.is_some_and(|since| since.elapsed() > STUCK);
-            return Err(if state.stuck || late { NoRoom::Stuck } else { NoRoom::Full });
+            return Err(if state.stuck || state.is_late() { NoRoom::Stuck } else { NoRoom::Full });
         }
         state.recorded += 1;
         state.append(body);
@@ -319,6 +320,7 @@ impl Queue {
             lost: state.lost,
             depth: (state.records + state.taken.records) as u64,
             depth_bytes: (state.entries.len() + state.taken.bytes) as u64,
+            late: state.is_late(),
         }
     }
 
@@ -354,6 +356,10 @@ impl Queue {
 }
 
 impl State {
+    fn is_late(&self) -> bool {
+        self.taken.since.is_some_and(|since| since.elapsed() > STUCK)
+    }
+
     fn is_due(&self) -> bool {
         self.records > 0 || self.gap.is_some() || self.reopen || self.closing
     }

@@ -377,6 +377,23 @@ async fn a_writer_that_breaks_begins_again_and_says_what_was_lost() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_without_an_error_is_not_healthy() {
+    let disk = Disk::default();
+    let audit = open(&disk, |_| {});
+    disk.hold();
+    record_done(&audit, 0);
+    let ailing = async {
+        while audit.counts().healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, ailing).await.expect("it is noticed");
+    disk.go_on();
+    healthy(&audit).await;
+    assert!(audit.close(SOON).await);
+}
+
+#[tokio::test]
 async fn a_writer_that_is_stuck_at_the_end_holds_nobody() {
     let disk = Disk::default();
     let audit = open(&disk, |_| {});

@@ -298,10 +298,7 @@ impl Authorization {
     }
 
     fn reply<T>(&self, answered: Result<T, Refusal>) -> Result<Response<T>, Status> {
-        answered.map(Response::new).map_err(|refusal| {
-            self.shared.tally.refusal(refusal.reason());
-            refusal.into_status()
-        })
+        answered.map(Response::new).map_err(|refusal| self.shared.refused(refusal))
     }
 
     async fn simulated(&self, message: v1::SimulateRequest) -> Result<v1::SimulateResponse, Refusal> {

@@ -155,8 +155,9 @@ impl PolicySetService for PolicySets {
     ) -> Result<Response<Self::WatchPolicySetStream>, Status> {
         let (ending, peer) = (self.ending(&request), peer(&request));
         let v1::WatchPolicySetRequest { held_revision } = request.into_inner();
-        let held = decode_revision("held_revision", &held_revision).map_err(Refusal::into_status)?;
-        let given = self.hand_out.begin(held, peer).map_err(Refusal::into_status)?;
+        let held = decode_revision("held_revision", &held_revision);
+        let given = held.and_then(|held| self.hand_out.begin(held, peer));
+        let given = given.map_err(|refusal| self.shared.refused(refusal))?;
         Ok(Response::new(Box::pin(UntilDrain::new(given, ending))))
     }
 
@@ -193,11 +194,12 @@ impl PolicySetService for PolicySets {
         request: Request<v1::WaitForRevisionRequest>,
     ) -> Result<Response<v1::WaitForRevisionResponse>, Status> {
         let ending = self.ending(&request);
-        let wanted = decode_wanted(request.into_inner()).map_err(Refusal::into_status)?;
+        let refused = |refusal| self.shared.refused(refusal);
+        let wanted = decode_wanted(request.into_inner()).map_err(refused)?;
         let limit = Duration::from_millis(self.shared.config.revision_wait_ms);
         let waiting = tokio::time::timeout(limit, self.wait(wanted, ending));
         let waited = waiting.await.unwrap_or(Err(Refusal::Revision));
-        let Stamp { revision, generation } = stamp(&*waited.map_err(Refusal::into_status)?);
+        let Stamp { revision, generation } = stamp(&*waited.map_err(refused)?);
         Ok(Response::new(v1::WaitForRevisionResponse { revision, generation }))
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn write(families: &mut Families<'_>, audit: &Audit, queue_max: usize
     } = audit.counts();
     let flag = |set: bool| f64::from(u8::from(set));
     families.gauge("portcullis_audit_enabled", "1 while decisions are recorded", flag(audit.is_on()))?;
-    let help = "1 while records can be written, or nothing is to be recorded; 0 while the disk refuses them";
+    let help = "1 while records can be written, or nothing is to be recorded; 0 while the disk refuses them or hangs";
     families.gauge("portcullis_audit_healthy", help, flag(healthy))?;
     let help = "Records taken, of decisions and of what happened to the service";
     families.counter("portcullis_audit_records", help, recorded)?;

@@ -159,6 +159,21 @@ async fn calls_under_way_and_calls_turned_away_are_counted() {
 }
 
 #[tokio::test]
+async fn refusals_of_every_service_are_counted() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| config.revision_wait_ms = 1).await;
+    let mut client = sidecar.policy_set();
+    let malformed = v1::WaitForRevisionRequest { revision: "none".to_owned(), min_generation: 0 };
+    client.wait_for_revision(malformed).await.unwrap_err();
+    let never = v1::WaitForRevisionRequest { revision: String::new(), min_generation: 9 };
+    client.wait_for_revision(never).await.unwrap_err();
+    client.watch_policy_set(v1::WatchPolicySetRequest::default()).await.unwrap_err();
+    let page = scrape(&sidecar).await;
+    for reason in ["MALFORMED_REQUEST", "REVISION_NOT_ACTIVE", "POLICY_SET_NOT_SHARED"] {
+        assert_eq!(page.value(&format!("portcullis_refusals_total{{reason=\"{reason}\"}}")), 1.0, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn audit_records_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
