@@ -54,6 +54,15 @@
 {{- if and $values.audit.persistentVolumeClaim (not (has $values.audit.to (list "file" "both"))) -}}
   {{- fail "audit.persistentVolumeClaim: nothing is written there. Set audit.to to `file` or `both`" -}}
 {{- end -}}
+{{- if $values.monitoring.prometheusRule.without -}}
+  {{- $alerts := list -}}
+  {{- range (.Files.Get "alerts/portcullis.rules.yaml" | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts .alert }}{{ end }}{{ end -}}
+  {{- range $values.monitoring.prometheusRule.without -}}
+    {{- if not (has . $alerts) -}}
+      {{- fail (printf "monitoring.prometheusRule.without: there is no alert %s. They are %s" . (join ", " $alerts)) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if and $values.monitoring.serviceMonitor.enabled (not (include "portcullis.network" .)) -}}
   {{- fail "monitoring.serviceMonitor.enabled: there is no Service in this mode. Use monitoring.podMonitor" -}}
 {{- end -}}
