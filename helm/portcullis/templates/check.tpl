@@ -45,6 +45,11 @@
 {{- if and (eq $values.mode "daemonset") (not $values.daemonset.network) (not $values.daemonset.hostPath) -}}
   {{- fail "daemonset: nobody could ask. Set daemonset.network or daemonset.hostPath" -}}
 {{- end -}}
+{{- with $values.daemonset -}}
+  {{- if and (eq $values.mode "daemonset") .hostPath (not (has (dig "rollingUpdate" "maxSurge" 0 .updateStrategy | toString) (list "0" "0%"))) -}}
+    {{- fail "daemonset.updateStrategy.rollingUpdate.maxSurge: the new pod of a node cannot have the socket while the old one has it, and the rollout would stand still. Leave it 0" -}}
+  {{- end -}}
+{{- end -}}
 {{- if and (eq $values.audit.to "stdout") (eq $values.audit.mode "sync") -}}
   {{- fail "audit.mode: standard output cannot be put on a disk. Use `file` or `both` with `sync`, or another mode" -}}
 {{- end -}}
