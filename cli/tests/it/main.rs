@@ -10,6 +10,8 @@ mod configuration;
 #[cfg(test)]
 mod diagnostics;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod inject;
 #[cfg(test)]
 mod program;
