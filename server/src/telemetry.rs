@@ -8,6 +8,8 @@
 mod export;
 #[cfg(feature = "otel")]
 mod span;
+#[cfg(feature = "otel")]
+mod tls;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -45,7 +47,7 @@ impl Telemetry {
     /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, off with `OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none`.
     ///
     /// # Errors
-    /// When the variables contradict themselves or name what is not supported, TLS among it.
+    /// When the variables contradict themselves or name what is not supported or a file that is of no use.
     ///
     /// # Panics
     /// Outside a tokio runtime, when there is a collector.

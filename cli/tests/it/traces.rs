@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -19,8 +20,13 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_client::AuthorizationServiceClient;
 use prost::Message as _;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
-use tonic::transport::Endpoint;
+use tokio::runtime::Runtime;
+use tonic::transport::{Certificate, Endpoint, Identity, ServerTlsConfig};
 
 use crate::program::{ALICE, GOOD, directory, program, text};
 
@@ -34,16 +40,33 @@ struct Collector {
     requests: Receiver<(String, ExportTraceServiceRequest)>,
 }
 
+/// A connection, in plain or not.
+trait Connection: std::io::Read + std::io::Write {}
+
+impl<C: std::io::Read + std::io::Write> Connection for C {}
+
 impl Collector {
     fn start() -> Self {
+        Self::over("http", |stream| Box::new(stream))
+    }
+
+    fn start_with_tls(config: rustls::ServerConfig) -> Self {
+        let config = Arc::new(config);
+        Self::over("https", move |stream| {
+            let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            Box::new(rustls::StreamOwned::new(session, stream))
+        })
+    }
+
+    fn over(scheme: &str, open: impl Fn(TcpStream) -> Box<dyn Connection> + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let endpoint = format!("{scheme}://localhost:{}", listener.local_addr().unwrap().port());
         let (send, requests) = mpsc::channel();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, send) = (stream.unwrap(), send.clone());
+                let (stream, send, open) = (stream.unwrap(), send.clone(), open.clone());
                 std::thread::spawn(move || {
-                    let mut reader = BufReader::new(stream);
+                    let mut reader = BufReader::new(open(stream));
                     while let Some(request) = read_request(&mut reader) {
                         let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
                         if send.send(request).is_err() || reader.get_mut().write_all(answer).is_err() {
@@ -66,8 +89,9 @@ impl Collector {
     }
 }
 
-fn read_request(reader: &mut BufReader<std::net::TcpStream>) -> Option<(String, ExportTraceServiceRequest)> {
+fn read_request(reader: &mut BufReader<Box<dyn Connection>>) -> Option<(String, ExportTraceServiceRequest)> {
     let mut first = String::new();
+    // A connection that is none, such as one without the right certificate, brings no request.
     if reader.read_line(&mut first).ok()? == 0 {
         return None;
     }
@@ -225,17 +249,131 @@ impl TraceService for Receiving {
     }
 }
 
-#[test]
-fn traces_go_over_grpc_when_asked() {
+/// The port of a collector that speaks gRPC, what it gets, and what keeps it alive.
+fn receive(tls: Option<ServerTlsConfig>) -> (u16, Receiver<ExportTraceServiceRequest>, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (send, requests) = mpsc::channel();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let mut server = tonic::transport::Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls).unwrap();
+    }
     runtime.spawn(
-        tonic::transport::Server::builder()
+        server
             .add_service(TraceServiceServer::new(Receiving(send)))
             .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
     );
+    (port, requests, runtime)
+}
+
+/// An authority of a test, and certificates by it, as files.
+struct Authority {
+    directory: TempDir,
+    pem: String,
+    server: [String; 2],
+}
+
+impl Authority {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut own = CertificateParams::new(Vec::new()).unwrap();
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = own.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(own, key);
+        let issue = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let signed =
+                CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+            [signed.pem(), key.serialize_pem()]
+        };
+        let [certificate, key] = issue("gate");
+        for (name, content) in [("ca.pem", &pem), ("gate.pem", &certificate), ("gate.key", &key)] {
+            std::fs::write(directory.path().join(name), content).unwrap();
+        }
+        Self { directory, pem, server: issue("localhost") }
+    }
+
+    fn file(&self, name: &str) -> String {
+        text(&self.directory.path().join(name)).to_owned()
+    }
+
+    /// The variables of a process that knows it and has a certificate by it.
+    fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", self.file("ca.pem")),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", self.file("gate.pem")),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", self.file("gate.key")),
+        ]
+    }
+
+    /// Of a server that lets in who has a certificate by it.
+    fn config(&self) -> rustls::ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let callers = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let [certificate, key] = &self.server;
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(callers.build().unwrap())
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap()
+    }
+}
+
+#[test]
+fn traces_go_over_tls_to_whom_the_authority_vouches_for() {
+    let authority = Authority::new();
+    let [certificate, key] = &authority.server;
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(certificate, key))
+        .client_ca_root(Certificate::from_pem(&authority.pem));
+    let (port, over_grpc, _runtime) = receive(Some(tls));
+    let over_http = Collector::start_with_tls(authority.config());
+    let [ca, certificate, key] = authority.variables();
+    let asked = |endpoint: &str, protocol: &str| {
+        let traced = Traced::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            (ca.0, &ca.1),
+            (certificate.0, &certificate.1),
+            (key.0, &key.1),
+        ]);
+        traced.ask("s3:GetObject", Some(&format!("00-{TRACE}-{PARENT}-01"))).unwrap();
+        traced.end();
+    };
+    asked(&over_http.endpoint, "http/protobuf");
+    assert_eq!(over_http.batch().1.len(), 1);
+    // With a scheme and without.
+    for endpoint in [format!("https://localhost:{port}"), format!("localhost:{port}")] {
+        asked(&endpoint, "grpc");
+        let request = over_grpc.recv_timeout(NEVER).unwrap();
+        assert_eq!(hex(&request.resource_spans[0].scope_spans[0].spans[0].trace_id), TRACE);
+    }
+}
+
+#[test]
+fn traces_do_not_go_to_whom_nobody_vouches_for() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let over_http = Collector::start_with_tls(authority.config());
+    let [ca, certificate, key] = other.variables();
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", over_http.endpoint.as_str());
+    let traced = Traced::start(&[endpoint, (ca.0, &ca.1), (certificate.0, &certificate.1), (key.0, &key.1)]);
+    traced.ask("s3:GetObject", Some(&format!("00-{TRACE}-{PARENT}-01"))).unwrap();
+    traced.end();
+    assert!(over_http.requests.try_recv().is_err());
+}
+
+#[test]
+fn traces_go_over_grpc_when_asked() {
+    let (port, requests, _runtime) = receive(None);
+    let endpoint = format!("http://127.0.0.1:{port}");
     let traced =
         Traced::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
     traced.ask("s3:GetObject", Some(&format!("00-{TRACE}-{PARENT}-01"))).unwrap();
@@ -288,17 +426,37 @@ fn a_collector_that_is_not_there_hurts_nobody() {
 }
 
 #[test]
-fn what_is_not_supported_is_said_before_anything_is_bound() {
+fn what_is_of_no_use_is_said_before_anything_is_bound() {
     let policies = directory(GOOD);
-    for (name, value) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318"),
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
+    let authority = Authority::new();
+    let missing = authority.file("missing.pem");
+    let (ca, key) = (authority.file("ca.pem"), authority.file("gate.key"));
+    let https = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318");
+    for (settings, said) in [
+        (vec![("OTEL_TRACES_EXPORTER", "zipkin")], "zipkin"),
+        (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector.example")], "ftp://collector.example"),
+        (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "collector.example:4318")], "begins with http:// or https://"),
+        (vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", &missing)], "missing.pem"),
+        (vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", &key)], "without certificates"),
+        (
+            vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca), ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key)],
+            "its other half",
+        ),
+        (
+            vec![
+                https,
+                ("OTEL_EXPORTER_OTLP_CERTIFICATE", &ca),
+                ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &ca),
+                ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
+            ],
+            "cannot be used",
+        ),
     ] {
         let mut command = program();
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").env(name, value);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").envs(settings);
         command.args(["serve", text(policies.path()), "--listen", "127.0.0.1:0"]);
         let run = crate::program::finish(command, "");
         assert_eq!((run.code, run.out.as_str()), (64, ""), "{}", run.err);
-        assert!(run.err.contains(value), "{}", run.err);
+        assert!(run.err.contains(said), "{said}: {}", run.err);
     }
 }

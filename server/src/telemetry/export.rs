@@ -5,10 +5,11 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter as Export};
@@ -16,10 +17,12 @@ use tokio::runtime::Handle;
 
 use super::TelemetryError;
 use super::span::Traces;
+use super::tls::Tls;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
+const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SERVICE: &str = "portcullis";
@@ -31,7 +34,7 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
         return Err(TelemetryError(wrong.join("; ")));
     }
     let shown = without_credentials(&endpoint);
-    let exporter = SpanExporter::builder().build().map_err(|error| TelemetryError(error.to_string()))?;
+    let exporter = exporter(&endpoint).map_err(TelemetryError)?;
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(OnRuntime { inner: Arc::new(exporter), runtime: Handle::current() })
         .with_resource(resource())
@@ -39,6 +42,36 @@ pub(super) fn of_environment() -> Result<Option<Traces>, TelemetryError> {
     let tracer = provider.tracer(SERVICE);
     tracing::info!(endpoint = shown, "traces are sent to a collector");
     Ok(Some(Traces::new(provider, tracer)))
+}
+
+fn exporter(endpoint: &str) -> Result<SpanExporter, String> {
+    if !asks_for_tls(endpoint, &set) {
+        return SpanExporter::builder().build().map_err(|error| error.to_string());
+    }
+    let tls = Tls::read(&set).map_err(|(_, sentence)| sentence)?;
+    let built = match is_grpc(&set) {
+        true => SpanExporter::builder().with_tonic().with_tls_config(tls.grpc()).build(),
+        false => SpanExporter::builder().with_http().with_http_client(tls.http(timeout())).build(),
+    };
+    built.map_err(|error| error.to_string())
+}
+
+fn is_grpc(set: &dyn Fn(&str) -> Option<String>) -> bool {
+    PROTOCOLS.into_iter().find_map(set).is_some_and(|protocol| protocol == "grpc")
+}
+
+/// An address without a scheme is one of gRPC, and with TLS unless it is said to be insecure.
+fn asks_for_tls(endpoint: &str, set: &dyn Fn(&str) -> Option<String>) -> bool {
+    match endpoint.split_once("://") {
+        Some((scheme, _)) => scheme == "https",
+        None => !INSECURE.into_iter().find_map(set).is_some_and(|value| value.eq_ignore_ascii_case("true")),
+    }
+}
+
+/// How long one batch may take.
+fn timeout() -> Duration {
+    let millis = TIMEOUTS.into_iter().find_map(set).and_then(|value| value.parse().ok());
+    Duration::from_millis(millis.unwrap_or(10_000))
 }
 
 /// The variable that names a collector, and what it says; none when traces are off.
@@ -62,18 +95,16 @@ pub(super) fn check(set: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, 
             wrong.push((name, format!("`{name}` is `{other}`; there is `grpc` and `http/protobuf`")));
         }
     }
-    let insecure = INSECURE.into_iter().find_map(set).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let reason = match endpoint.split_once("://").map(|(scheme, _)| scheme) {
-        Some("http" | "unix") => None,
-        None if insecure => None,
-        Some("https") | None => Some(
-            "asks for TLS, which this exporter has not: name a collector on this machine by its http:// address, or a \
-             proxy that speaks TLS",
-        ),
-        Some(_) => Some("is no address that begins with http://"),
+        Some("http" | "https") => None,
+        Some("unix") | None if is_grpc(set) => None,
+        _ => Some("is no address that begins with http:// or https://"),
     };
     let shown = without_credentials(&endpoint);
     wrong.extend(reason.map(|reason| (variable, format!("`{variable}` is `{shown}`, which {reason}"))));
+    if asks_for_tls(&endpoint, set) {
+        wrong.extend(Tls::read(set).err());
+    }
     wrong
 }
 
