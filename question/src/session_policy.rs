@@ -3,6 +3,7 @@
 //! Invariant (FULL-KEY): the key is the whole text of every document, in order; never a hash, never a join.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use portcullis_engine::{Diagnostic, LoadMode, SessionPolicies, Severity, Violation};
@@ -11,11 +12,15 @@ use crate::refused::VIOLATIONS_MAX;
 
 /// Bytes of the documents of one session that are still kept; longer ones are compiled each time.
 const KEPT_BYTES_MAX: usize = 16 << 10;
+/// Bytes of all documents that are kept: thousands of ordinary ones. Their compiled form takes about seven times as much.
+const ALL_BYTES_MAX: usize = 4 << 20;
 
-/// Compiled session policies by their text; bounded in entries and in bytes per entry.
+/// Compiled session policies by their text; bounded in entries, in bytes of one and in bytes of all.
 #[derive(Debug)]
 pub struct SessionPolicyCache {
     compiled: DashMap<Vec<String>, Arc<SessionPolicies>>,
+    /// Of the documents of all entries, or a little more while one is put in.
+    bytes: AtomicUsize,
     entries_max: usize,
     mode: LoadMode,
 }
@@ -24,7 +29,7 @@ impl SessionPolicyCache {
     /// At most `entries_max` are kept; documents are compiled as strictly as `mode` says.
     #[must_use]
     pub fn new(entries_max: usize, mode: LoadMode) -> Self {
-        Self { compiled: DashMap::new(), entries_max, mode }
+        Self { compiled: DashMap::new(), bytes: AtomicUsize::new(0), entries_max, mode }
     }
 
     /// The compiled form of `documents`; none for no documents.
@@ -43,7 +48,7 @@ impl SessionPolicyCache {
             errors.take(VIOLATIONS_MAX).map(violation).collect::<Vec<_>>()
         })?;
         let compiled = Arc::new(compiled);
-        if documents.iter().map(String::len).sum::<usize>() <= KEPT_BYTES_MAX {
+        if size(documents) <= KEPT_BYTES_MAX {
             self.keep(documents, Arc::clone(&compiled));
         }
         Ok(Some(compiled))
@@ -54,14 +59,24 @@ impl SessionPolicyCache {
         if self.entries_max == 0 {
             return;
         }
-        while self.compiled.len() >= self.entries_max {
+        let bytes = size(documents);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        while self.compiled.len() >= self.entries_max || self.bytes.load(Ordering::Relaxed) > ALL_BYTES_MAX {
             // The guard of the iterator must be gone before the map is changed.
             let first = self.compiled.iter().next().map(|entry| entry.key().clone());
             let Some(first) = first else { break };
-            self.compiled.remove(&first);
+            if self.compiled.remove(&first).is_some() {
+                self.bytes.fetch_sub(size(&first), Ordering::Relaxed);
+            }
         }
-        self.compiled.insert(documents.to_vec(), compiled);
+        if self.compiled.insert(documents.to_vec(), compiled).is_some() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
+}
+
+fn size(documents: &[String]) -> usize {
+    documents.iter().map(String::len).sum()
 }
 
 fn violation(diagnostic: &Diagnostic) -> Violation {
@@ -93,6 +108,20 @@ mod tests {
             cache.compiled(&[document(&format!("s3:B{number}"))]).unwrap();
             assert!(cache.compiled.len() <= 2);
         }
+    }
+
+    #[test]
+    fn the_bytes_of_all_are_bounded_whatever_their_number() {
+        let cache = SessionPolicyCache::new(1_000, LoadMode::Lenient);
+        let long = |number: usize| document(&format!("s3:A{number}")) + &" ".repeat(16_000);
+        for number in 0..400 {
+            for _ in 0..2 {
+                cache.compiled(&[long(number)]).unwrap();
+            }
+        }
+        let kept: usize = cache.compiled.iter().map(|entry| size(entry.key())).sum();
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), kept);
+        assert!(kept <= ALL_BYTES_MAX && cache.compiled.len() > 200, "{kept}");
     }
 
     #[test]

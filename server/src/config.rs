@@ -154,7 +154,8 @@ pub struct Config {
     pub simulation_timeout_ms: u64,
     /// Longest wait of `WaitForRevision`. Default 300,000.
     pub revision_wait_ms: u64,
-    /// Compiled session policies kept for the next request that carries the same text. Default 1,024.
+    /// Compiled session policies kept for the next request that carries the same text; fewer when they are long, which is
+    /// 4 MiB of text in all. Default 1,024.
     pub session_policies_max: usize,
 
     /// The audit file, or a named pipe; `-` is standard output. Default: none, and nothing is recorded.
