@@ -42,7 +42,9 @@ const BODIES_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 struct Bounds {
     in_flight: Arc<Semaphore>,
-    /// Half of them: for those that are not answered at once.
+    /// Three quarters of them: for those that go through the routes.
+    routed: Arc<Semaphore>,
+    /// Half of them: for those that wait for something.
     waiting: Arc<Semaphore>,
     /// As many again: for those that last.
     lasting: Arc<Semaphore>,
@@ -67,9 +69,13 @@ impl Bounds {
         own.min(asked.unwrap_or(Duration::MAX))
     }
 
-    fn enter(&self) -> Option<Places> {
+    fn enter(&self, waits: bool) -> Option<Places> {
         let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok();
-        Some(Places { _waiting: place(&self.waiting)?, _in_flight: place(&self.in_flight)? })
+        Some(Places {
+            _in_flight: place(&self.in_flight)?,
+            _routed: place(&self.routed)?,
+            _waiting: if waits { Some(place(&self.waiting)?) } else { None },
+        })
     }
 
     fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
@@ -77,11 +83,16 @@ impl Bounds {
     }
 }
 
-/// What a request that waits takes up.
+/// What a request that is not answered at once takes up.
 #[derive(Debug)]
 pub(crate) struct Places {
-    _waiting: OwnedSemaphorePermit,
     _in_flight: OwnedSemaphorePermit,
+    _routed: OwnedSemaphorePermit,
+    _waiting: Option<OwnedSemaphorePermit>,
+}
+
+fn waits(path: &str) -> bool {
+    [SIMULATE, WAIT_FOR_REVISION].contains(&path)
 }
 
 fn lasts(path: &str) -> bool {
@@ -101,6 +112,7 @@ impl Guard {
         let in_flight_max = config.requests_in_flight_max;
         let bounds = Bounds {
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            routed: Arc::new(Semaphore::new(in_flight_max - in_flight_max / 4)),
             waiting: Arc::new(Semaphore::new(in_flight_max.div_ceil(2))),
             lasting: Arc::new(Semaphore::new(in_flight_max)),
             bodies: Arc::new(Semaphore::new(
@@ -124,7 +136,7 @@ impl Guard {
 
     /// Counts one more request as under way and waiting, as long as what is returned lives; none when there are enough.
     pub(crate) fn enter(&self) -> Option<Places> {
-        self.bounds.enter()
+        self.bounds.enter(true)
     }
 
     /// Counts one more call that lasts, as long as what is returned lives; none when there are enough.
@@ -239,7 +251,8 @@ impl Service<Request<Body>> for Guard {
         let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
         call.span = request.extensions_mut().remove();
         let lasting = if lasts(request.uri().path()) { bounds.enter_lasting().map(Some) } else { Some(None) };
-        let (Some(places), Some(lasting)) = (bounds.enter(), lasting) else {
+        let places = bounds.enter(waits(request.uri().path()));
+        let (Some(places), Some(lasting)) = (places, lasting) else {
             bounds.tally.shed();
             return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });
         };

@@ -85,6 +85,7 @@ async fn calls_that_wait_leave_room_for_those_that_do_not() {
         assert_eq!(reason(&shed.unwrap().unwrap()), "OVERLOADED");
     }
     sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
+    sidecar.policy_set().get_status(v1::GetStatusRequest {}).await.unwrap();
     waits.abort_all();
 }
 
