@@ -7,6 +7,9 @@ use tonic_types::StatusExt as _;
 
 use crate::transport::Failure;
 
+/// The reason of a sidecar that has too much under way.
+const OVERLOADED: &str = "OVERLOADED";
+
 /// One thing wrong with one field of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -62,7 +65,9 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) | Self::Stale { .. } => true,
-            Self::Refused { code, .. } => matches!(code, Code::Unavailable | Code::ResourceExhausted),
+            // A question that is too large has the same code as too many, and whoever asks it chooses its size.
+            Self::Refused { code: Code::ResourceExhausted, reason, .. } => reason == OVERLOADED,
+            Self::Refused { code, .. } => *code == Code::Unavailable,
             Self::Endpoint(_) | Self::Credentials(_) | Self::Answer(_) => false,
         }
     }

@@ -168,6 +168,10 @@ async fn only_what_was_listed_is_let_through_without_a_decision() {
     assert!(!client.decide(denied()).await.unwrap().is_allowed());
     let malformed = portcullis_client::Request::new("alice", "nonsense", "*");
     assert!(client.decide(malformed).await.is_err());
+    // Nobody gets through by asking what is too large to be read.
+    let listed = Client::builder(&sidecar.unix).fail_open(["orders:GetOrder"]).connect().await.unwrap();
+    let large = listed.decide(allowed().context("app:padding", "x".repeat(300 << 10))).await.unwrap_err();
+    assert!(matches!(&large, Error::Refused { reason, .. } if reason == "MESSAGE_TOO_LARGE"), "{large:?}");
 }
 
 #[tokio::test]
