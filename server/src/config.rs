@@ -144,7 +144,7 @@ pub struct Config {
     pub batch_items_max: usize,
     /// Requests under way in the whole process; one more is shed. Half of them at most wait for something (the rest of
     /// their message, a revision, a simulation), and a quarter is for questions that are answered at once. Streams and
-    /// watchers are counted apart, and there may be as many. Default 4,096.
+    /// watchers are counted apart, and there may be as many; watchers of health a quarter. Default 4,096.
     pub requests_in_flight_max: usize,
     /// Longest time for one request, reading it included. Default 2,000.
     pub request_timeout_ms: u64,

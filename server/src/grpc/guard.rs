@@ -27,12 +27,13 @@ use crate::telemetry::{CallSpan, Telemetry, within};
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
 /// Calls that go on after their answer has begun, for as long as their peer likes.
-const LASTING: [&str; 4] = [
+const LASTING: [&str; 3] = [
     "/portcullis.v1.AuthorizationService/AuthorizeStream",
     "/portcullis.v1.PolicySetService/WatchRevisions",
     "/portcullis.v1.PolicySetService/WatchPolicySet",
-    "/grpc.health.v1.Health/Watch",
 ];
+/// Others of that kind, which may need no token.
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.";
 
 /// Bytes of bodies that have come and are not whole, of all requests together. Room for 256 of the longest messages, or for
@@ -48,6 +49,8 @@ struct Bounds {
     waiting: Arc<Semaphore>,
     /// As many again: for those that last.
     lasting: Arc<Semaphore>,
+    /// A quarter as many: for those that last and are asked by anybody, so that they take no place of the others.
+    probing: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     message_bytes_max: usize,
     request: Duration,
@@ -70,7 +73,6 @@ impl Bounds {
     }
 
     fn enter(&self, waits: bool) -> Option<Places> {
-        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok();
         Some(Places {
             _in_flight: place(&self.in_flight)?,
             _routed: place(&self.routed)?,
@@ -78,9 +80,18 @@ impl Bounds {
         })
     }
 
-    fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.lasting).try_acquire_owned().ok()
+    /// Where a call of this path has its place that goes on after its answer has begun.
+    fn lasting(&self, path: &str) -> Option<&Arc<Semaphore>> {
+        match path {
+            _ if LASTING.contains(&path) => Some(&self.lasting),
+            _ if path == HEALTH_WATCH || path.starts_with(REFLECTION) => Some(&self.probing),
+            _ => None,
+        }
     }
+}
+
+fn place(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(of).try_acquire_owned().ok()
 }
 
 /// What a request that is not answered at once takes up.
@@ -93,10 +104,6 @@ pub(crate) struct Places {
 
 fn waits(path: &str) -> bool {
     [SIMULATE, WAIT_FOR_REVISION].contains(&path)
-}
-
-fn lasts(path: &str) -> bool {
-    LASTING.contains(&path) || path.starts_with(REFLECTION)
 }
 
 /// The routes, bounded.
@@ -115,6 +122,7 @@ impl Guard {
             routed: Arc::new(Semaphore::new(in_flight_max - in_flight_max / 4)),
             waiting: Arc::new(Semaphore::new(in_flight_max.div_ceil(2))),
             lasting: Arc::new(Semaphore::new(in_flight_max)),
+            probing: Arc::new(Semaphore::new(in_flight_max.div_ceil(4))),
             bodies: Arc::new(Semaphore::new(
                 BODIES_BYTES_MAX.max(config.message_bytes_max.saturating_mul(2)),
             )),
@@ -141,7 +149,7 @@ impl Guard {
 
     /// Counts one more call that lasts, as long as what is returned lives; none when there are enough.
     pub(crate) fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
-        self.bounds.enter_lasting()
+        place(&self.bounds.lasting)
     }
 
     /// Bytes of one request message.
@@ -250,7 +258,7 @@ impl Service<Request<Body>> for Guard {
         let bounds = Arc::clone(&self.bounds);
         let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
         call.span = request.extensions_mut().remove();
-        let lasting = if lasts(request.uri().path()) { bounds.enter_lasting().map(Some) } else { Some(None) };
+        let lasting = bounds.lasting(request.uri().path()).map_or(Some(None), |of| place(of).map(Some));
         let places = bounds.enter(waits(request.uri().path()));
         let (Some(places), Some(lasting)) = (places, lasting) else {
             bounds.tally.shed();

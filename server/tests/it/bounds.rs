@@ -103,6 +103,13 @@ async fn streams_and_watchers_are_bounded_apart_and_give_their_places_back() {
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let mut answers = sidecar.authorization().authorize_stream(stream).await.unwrap().into_inner();
     assert_eq!(reason(&watch().await.unwrap_err()), "OVERLOADED");
+    // Those that nobody needs a token for take no place of these, and these none of theirs.
+    let watch_health = async || {
+        let request = HealthCheckRequest { service: String::new() };
+        HealthClient::new(sidecar.channel.clone()).watch(request).await
+    };
+    let _health = watch_health().await.unwrap();
+    assert_eq!(reason(&watch_health().await.unwrap_err()), "OVERLOADED");
     let refused = sidecar.authorization().authorize_stream(tokio_stream::empty()).await;
     assert_eq!(reason(&refused.unwrap_err()), "OVERLOADED");
     sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER)).await.unwrap();
