@@ -96,6 +96,12 @@ fn resolve(
     purpose: Purpose<'_>,
 ) -> Result<Configuration, Rejected> {
     let mut rejected = Rejected::default();
+    if let Purpose::Serve(Some(directory)) = purpose
+        && directory.to_str().is_none()
+    {
+        let message = format!("the policy directory `{}` has a name that is not UTF-8", directory.display());
+        rejected.findings.push(Finding::new(message, Some(Origin::Flag(flag_of("policy_directory")))));
+    }
     let configuration = merge::merge(file, variables, flags, &mut rejected).finish(purpose, &mut rejected);
     match configuration.filter(|_| rejected.findings.is_empty()) {
         Some(configuration) => Ok(configuration),

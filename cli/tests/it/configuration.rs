@@ -169,3 +169,14 @@ fn the_chart_sets_every_setting_in_one_way() {
     let unknown: Vec<_> = free.keys().filter(|name| !settings.contains(name.as_str())).collect();
     assert_eq!(unknown, [] as [&String; 0], "the schema has settings that the process has not");
 }
+
+#[test]
+fn a_directory_whose_name_is_not_utf_8_is_told_of() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let name = std::ffi::OsString::from_vec(b"policies\xff".to_vec());
+    let mut command = program();
+    command.arg("serve").arg(name);
+    let run = finish(command, "");
+    assert_eq!(run.code, 64, "{}", run.err);
+    assert!(run.err.contains("has a name that is not UTF-8") && run.err.contains("flag DIR"), "{}", run.err);
+}
