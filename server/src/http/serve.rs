@@ -1,10 +1,12 @@
 //! HTTP/1.1 with bounds: how many connections, how long for a request, how large.
 //!
 //! Pages take no input but their path. Invariant (SLOW-CLOSED): a peer that does not send a whole request in time, or does
-//! not take the answer, is closed, and can hold one of a few places no longer than that.
+//! not take the answer, is closed, and can hold one of a few places no longer than that; while all are taken, no longer
+//! than a moment, so that probes get theirs.
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +28,7 @@ use tower::ServiceExt as _;
 /// What bounds the listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpLimits {
-    /// Open connections; one more waits in the system's queue.
+    /// Open connections; one more waits until another has had its time.
     pub(crate) connections: usize,
     /// Longest wait for the head of a request, on a new connection or between two requests.
     pub(crate) head: Duration,
@@ -37,6 +39,10 @@ pub(crate) struct HttpLimits {
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const ERROR_WAIT: Duration = Duration::from_millis(200);
+/// How long a connection keeps its place although others wait for one. A page takes far less.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often those who had their time are sent away while somebody waits.
+const CROWDED_WAIT: Duration = Duration::from_millis(50);
 
 /// Serves until `draining`; then connections end with the request they are at.
 pub(crate) async fn serve(
@@ -47,15 +53,21 @@ pub(crate) async fn serve(
 ) {
     let open = TaskTracker::new();
     let places = Arc::new(Semaphore::new(limits.connections));
+    let crowded = Arc::new(Notify::new());
     let accepting = async {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (pages, draining) = (pages.clone(), draining.clone());
+                    // One connection waits here for a place; the others wait in the system's queue.
+                    let Some(place) = place(&places, &crowded).await else { return };
+                    let (pages, draining, crowded) = (pages.clone(), draining.clone(), Arc::clone(&crowded));
                     open.spawn(async move {
+                        let served = timeout(limits.connection, connection(stream, pages, limits, draining));
                         // Its end is nobody's concern: peers come and go.
-                        let _ = timeout(limits.connection, connection(stream, pages, limits, draining)).await;
+                        tokio::select! {
+                            _ = served => {}
+                            () = sent_away(&crowded) => {}
+                        }
                         drop(place);
                     });
                 }
@@ -69,6 +81,23 @@ pub(crate) async fn serve(
     draining.run_until_cancelled(accepting).await;
     open.close();
     open.wait().await;
+}
+
+/// A place for one more connection, as soon as there is one. None at the end.
+async fn place(places: &Arc<Semaphore>, crowded: &Notify) -> Option<OwnedSemaphorePermit> {
+    let mut place = pin!(Arc::clone(places).acquire_owned());
+    loop {
+        match timeout(CROWDED_WAIT, &mut place).await {
+            Ok(place) => return place.ok(),
+            Err(_) => crowded.notify_waiters(),
+        }
+    }
+}
+
+/// Comes when a connection has had its time and its place is wanted.
+async fn sent_away(crowded: &Notify) {
+    sleep(PATIENCE).await;
+    crowded.notified().await;
 }
 
 async fn connection(

@@ -99,3 +99,21 @@ async fn slow_peers_hold_no_place_for_long() {
     let _ = tokio::time::timeout(SOON, slow.read_to_end(&mut end)).await.expect("it is closed");
     drop(silent);
 }
+
+#[tokio::test]
+async fn probes_get_a_place_however_many_hold_on_to_theirs() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| {
+        config.http_connections_max = 2;
+        // Nobody is sent away for being slow alone.
+        config.http_request_ms = 3_600_000;
+    })
+    .await;
+    let _silent = TcpStream::connect(sidecar.http).await.unwrap();
+    let mut kept = TcpStream::connect(sidecar.http).await.unwrap();
+    kept.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    kept.read_exact(&mut [0; 15]).await.unwrap();
+    for _ in 0..4 {
+        let served = tokio::time::timeout(SOON, sidecar.page("/livez")).await.expect("it is served");
+        assert_eq!(served.0, 200);
+    }
+}
