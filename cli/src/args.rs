@@ -146,7 +146,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "MODE")]
     pub(crate) load_mode: Option<String>,
     /// How often the directory is read whether or not an event came [default: 5000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub(crate) poll_interval_ms: Option<String>,
     /// The file that gets a record of every decision; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
