@@ -138,7 +138,7 @@ impl Caller {
     {
         let mut request = tonic::Request::new(body);
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        self.dress(request.metadata_mut());
+        self.dress(request.metadata_mut()).await;
         let mut grpc = self.grpc().await?;
         let path = PathAndQuery::from_static(method.path);
         Ok(grpc.unary(request, path, Encoded::default()).await?.into_inner())
@@ -150,7 +150,7 @@ impl Caller {
         R: Message + Default + 'static,
     {
         let mut request = tonic::Request::new(body);
-        self.dress(request.metadata_mut());
+        self.dress(request.metadata_mut()).await;
         let mut grpc = self.grpc().await?;
         let path = PathAndQuery::from_static(method.path);
         Ok(grpc.server_streaming(request, path, Encoded::default()).await?.into_inner())
@@ -166,7 +166,7 @@ impl Caller {
         R: Message + Default + 'static,
     {
         let mut request = tonic::Request::new(bodies);
-        self.dress(request.metadata_mut());
+        self.dress(request.metadata_mut()).await;
         let mut grpc = self.grpc().await?;
         let path = PathAndQuery::from_static(method.path);
         Ok(grpc.streaming(request, path, Encoded::default()).await?.into_inner())
@@ -180,7 +180,7 @@ impl Caller {
     }
 
     /// What goes with every call.
-    fn dress(&self, metadata: &mut MetadataMap) {
+    async fn dress(&self, metadata: &mut MetadataMap) {
         if self.bearer.is_none() && self.propagate.is_none() {
             return;
         }
@@ -189,7 +189,7 @@ impl Caller {
             propagate(&mut headers);
         }
         if let Some(bearer) = &self.bearer {
-            let value: HeaderValue = bearer.header();
+            let value: HeaderValue = bearer.header().await;
             headers.insert(http::header::AUTHORIZATION, value);
         }
         *metadata = MetadataMap::from_headers(headers);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use crate::error::Error;
 
@@ -48,23 +49,33 @@ impl Bearer {
         }
     }
 
-    /// The header of the next call. A file that cannot be used changes nothing.
-    pub(crate) fn header(&self) -> HeaderValue {
-        match self {
-            Self::Fixed(value) => value.clone(),
-            Self::File { path, read } => {
-                let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
-                if read.0.elapsed() >= REREAD {
-                    read.0 = Instant::now();
-                    match of_file(path) {
-                        Ok(value) => read.1 = value,
-                        Err(error) => tracing::warn!(%error, "the token is not renewed"),
-                    }
-                }
-                read.1.clone()
+    /// The header of the next call. A file that cannot be used changes nothing, and one that cannot be read for a while
+    /// holds up no other call.
+    pub(crate) async fn header(&self) -> HeaderValue {
+        let (path, read) = match self {
+            Self::Fixed(value) => return value.clone(),
+            Self::File { path, read } => (path, read),
+        };
+        if is_due(read) {
+            let path = path.clone();
+            match tokio::task::spawn_blocking(move || of_file(&path)).await {
+                Ok(Ok(value)) => read.lock().unwrap_or_else(PoisonError::into_inner).1 = value,
+                Ok(Err(error)) => tracing::warn!(%error, "the token is not renewed"),
+                Err(error) => tracing::warn!(%error, "the token is not renewed"),
             }
         }
+        read.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
+}
+
+/// Whether it is this call that reads the file again.
+fn is_due(read: &Mutex<(Instant, HeaderValue)>) -> bool {
+    let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = read.0.elapsed() >= REREAD;
+    if is_due {
+        read.0 = Instant::now();
+    }
+    is_due
 }
 
 /// The one word of a file, beside lines of comment.
@@ -86,4 +97,53 @@ fn header(token: &str) -> Result<HeaderValue, Error> {
         value.ok_or_else(|| Error::Credentials("the token has characters that no token has".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn sent(bearer: &Bearer) -> String {
+        bearer.header().await.to_str().unwrap().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_is_read_again_and_a_bad_one_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, "# of the sidecar\nfirst\n").unwrap();
+        let bearer = Bearer::new(&Token::File(path.clone())).unwrap();
+        assert_eq!(sent(&bearer).await, "Bearer first");
+        fs::write(&path, "second").unwrap();
+        assert_eq!(sent(&bearer).await, "Bearer first", "it is not time yet");
+        tokio::time::advance(REREAD).await;
+        assert_eq!(sent(&bearer).await, "Bearer second");
+        for bad in ["", "two words", "caf\u{e9}"] {
+            fs::write(&path, bad).unwrap();
+            tokio::time::advance(REREAD).await;
+            assert_eq!(sent(&bearer).await, "Bearer second", "{bad:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_hangs_holds_up_one_call_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, "first").unwrap();
+        let bearer = Bearer::new(&Token::File(path.clone())).unwrap();
+        // To read a pipe is to wait for its writer.
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        tokio::time::advance(REREAD).await;
+        let hung = tokio::spawn({
+            let bearer = bearer.clone();
+            async move { sent(&bearer).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(sent(&bearer).await, "Bearer first");
+        assert!(!hung.is_finished());
+        fs::write(&path, "second").unwrap();
+        assert_eq!(hung.await.unwrap(), "Bearer second");
+    }
 }
