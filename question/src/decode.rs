@@ -127,11 +127,14 @@ pub fn kept<'m>(
             action,
             resource,
             resource_account: present(resource_account),
-            context: decode_context(pairs, context.len(), &mut wrong),
+            context: Context::new(),
             session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
         },
         Wishes { min_generation: *min_generation, detail },
     ));
+    if let Ok((question, _)) = &mut read {
+        fill(&mut question.context, pairs, context.len(), &mut wrong);
+    }
     if !wrong.is_empty() {
         read = Err(Refused::Malformed(wrong));
     }
@@ -321,12 +324,23 @@ fn decode_context<'m>(
     count: usize,
     wrong: &mut Vec<Violation>,
 ) -> Context<'m> {
+    let mut context = Context::new();
+    fill(&mut context, entries, count, wrong);
+    context
+}
+
+#[inline]
+fn fill<'m>(
+    context: &mut Context<'m>,
+    entries: impl Iterator<Item = (&'m str, Sent<'m>)>,
+    count: usize,
+    wrong: &mut Vec<Violation>,
+) {
     // One more than a question may have is enough for it to be refused by their number.
     let most = limit::CONTEXT_KEYS_MAX + 1;
     // A filter promises no length, and growing step by step costs more than all the rest here.
-    let mut context = Context::with_capacity(count.min(most));
+    context.reserve(count.min(most));
     context.extend(entries.take(most).filter_map(|(key, value)| entry(key, value, wrong)));
-    context
 }
 
 fn entry<'m>(
