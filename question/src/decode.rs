@@ -128,12 +128,13 @@ pub fn kept<'m>(
             resource,
             resource_account: present(resource_account),
             context: Context::new(),
-            session: session.as_ref().map(|session| decode_session(session, policies, &mut wrong)),
+            session: None,
         },
         Wishes { min_generation: *min_generation, detail },
     ));
     if let Ok((question, _)) = &mut read {
         fill(&mut question.context, pairs, context.len(), &mut wrong);
+        question.session = session.as_ref().map(|session| decode_session(session, policies, &mut wrong));
     }
     if !wrong.is_empty() {
         read = Err(Refused::Malformed(wrong));
