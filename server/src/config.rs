@@ -114,7 +114,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Longest wait for the first byte of a connection; a tenth of a second while all places are taken. Default 5,000.
     pub first_byte_ms: u64,
-    /// Longest wait for the first request of a connection, from its first byte. Default 10,000.
+    /// Longest wait for the first request of a connection, from its first byte; a second while all places are taken.
+    /// Default 10,000.
     pub first_request_ms: u64,
     /// Threads that serve requests. Default 0: one for each processor that this process may use.
     pub worker_threads: usize,

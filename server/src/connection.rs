@@ -15,8 +15,9 @@ mod refuse;
 mod stream;
 mod whole;
 
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
@@ -130,24 +132,34 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of bookkeeping for small DATA frames that are not read yet.
 const DATA_FRAME_BUDGET: usize = 128 << 10;
 
-/// Serves one connection to its end.
-pub(crate) async fn serve<S>(stream: S, entry: Entry, site: Arc<Site>)
+/// How long a connection may ask nothing although others wait for its place.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Serves one connection to its end, or until its place is wanted and it has asked nothing for a while.
+pub(crate) async fn serve<S>(stream: S, entry: Entry, site: Arc<Site>, crowded: &Notify)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Entry { peer, tokens, leaving } = entry;
     let begun = sleep(site.first_request);
     let (whole, rest) = Whole::new(stream);
+    let mut overdue = pin!(async {
+        sleep(PATIENCE).await;
+        crowded.notified().await;
+    });
     let handshake = timeout(site.first_request, site.http2.handshake::<_, Bytes>(whole));
     // Who has to leave while the process goes on is told so in HTTP/2, and loses no request that is on its way.
-    let mut http2 = match site.gate.draining().run_until_cancelled(handshake).await {
-        Some(Ok(Ok(http2))) => http2,
-        // Not HTTP/2, too slow to become it, or too late.
-        _ => return,
+    let mut http2 = tokio::select! {
+        shaken = site.gate.draining().run_until_cancelled(handshake) => match shaken {
+            Some(Ok(Ok(http2))) => http2,
+            // Not HTTP/2, too slow to become it, or too late.
+            _ => return,
+        },
+        () = overdue.as_mut() => return,
     };
     let _aging = site.age(&leaving);
     let pings = http2.ping_pong();
-    let open = Open {
+    let mut open = Open {
         http2,
         keepalive: Keepalive::new(pings, site.keepalive_interval, site.keepalive_timeout),
         silence: Some(Box::pin(begun)),
@@ -160,7 +172,21 @@ where
         caller: Caller::default(),
         site,
     };
-    open.await;
+    let spoken = poll_fn(|context| {
+        if Pin::new(&mut open).poll(context).is_ready() {
+            return Poll::Ready(false);
+        }
+        if open.silence.is_none() {
+            Poll::Ready(true)
+        } else {
+            overdue.as_mut().poll(context).map(|()| false)
+        }
+    });
+    if spoken.await {
+        open.await;
+    } else {
+        drop(open);
+    }
     rest.linger().await;
 }
 

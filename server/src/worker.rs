@@ -2,7 +2,8 @@
 //!
 //! A connection stays with the worker that it was handed to, so nothing it does is shared with another thread or waits
 //! for one. Loading policies, telemetry and pages run elsewhere. Invariants: (FEWEST) a connection goes to a worker that
-//! has fewest at that time; (SPEAK-UP) while all places are taken, nobody keeps one who says nothing.
+//! has fewest at that time; (SPEAK-UP) while all places are taken, nobody keeps one who says nothing, or begins to speak
+//! and asks nothing.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -176,10 +177,41 @@ impl Worker {
 
     /// Serves one connection. One that breaks takes no other along.
     async fn serve(self, socket: Detached, counted: Counted) {
-        let serving = serve(socket, &counted, self.site, self.ends.first_byte, &self.crowded);
-        if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(self.serve_socket(socket, &counted)).catch_unwind().await.is_err() {
             self.tally.panic();
             tracing::error!("a connection broke and is closed");
+        }
+    }
+
+    async fn serve_socket(&self, socket: Detached, counted: &Counted) {
+        let Ok(socket) = socket.attach() else { return };
+        match first_byte(&socket, self.ends.first_byte, &self.crowded).await {
+            Ok(Ok(())) => {
+                let (entry, tls) = self.site.gate().entry(&socket);
+                match tls {
+                    None => connection::serve(socket, entry, Arc::clone(&self.site), &self.crowded).await,
+                    // In a box, so that plain connections do not make room for what they never have.
+                    Some(tls) => Box::pin(self.serve_protected(socket, entry, tls)).await,
+                }
+            }
+            // The peer has gone.
+            Ok(Err(_)) => {}
+            Err(Silent) => counted.tally.connections.silent.add(),
+        }
+    }
+
+    async fn serve_protected(&self, socket: Socket, mut entry: Entry, tls: &Tls) {
+        match tls.accept(socket).await {
+            Ok(protected) => {
+                if let Some(name) = tls::peer_name(&protected) {
+                    entry.peer = entry.peer.known_as(&name);
+                }
+                connection::serve(protected, entry, Arc::clone(&self.site), &self.crowded).await;
+            }
+            Err(error) => {
+                self.tally.connections.unproved.add();
+                tracing::debug!(%error, peer = %entry.peer, "a TLS handshake failed");
+            }
         }
     }
 }
@@ -202,44 +234,6 @@ async fn first_byte(socket: &Socket, limit: Duration, crowded: &Notify) -> Resul
 
 /// Nothing came.
 struct Silent;
-
-async fn serve(
-    socket: Detached,
-    counted: &Counted,
-    site: Arc<Site>,
-    first_byte_limit: Duration,
-    crowded: &Notify,
-) {
-    let Ok(socket) = socket.attach() else { return };
-    match first_byte(&socket, first_byte_limit, crowded).await {
-        Ok(Ok(())) => {
-            let (entry, tls) = site.gate().entry(&socket);
-            match tls {
-                None => connection::serve(socket, entry, site).await,
-                // In a box, so that plain connections do not make room for what they never have.
-                Some(tls) => Box::pin(serve_protected(socket, entry, tls, &site, &counted.tally)).await,
-            }
-        }
-        // The peer has gone.
-        Ok(Err(_)) => {}
-        Err(Silent) => counted.tally.connections.silent.add(),
-    }
-}
-
-async fn serve_protected(socket: Socket, mut entry: Entry, tls: &Tls, site: &Arc<Site>, tally: &Tally) {
-    match tls.accept(socket).await {
-        Ok(protected) => {
-            if let Some(name) = tls::peer_name(&protected) {
-                entry.peer = entry.peer.known_as(&name);
-            }
-            connection::serve(protected, entry, Arc::clone(site)).await;
-        }
-        Err(error) => {
-            tally.connections.unproved.add();
-            tracing::debug!(%error, peer = %entry.peer, "a TLS handshake failed");
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -232,6 +232,23 @@ async fn silent_connections_make_room_when_all_places_are_taken() {
 }
 
 #[tokio::test]
+async fn connections_that_ask_nothing_make_room_when_all_places_are_taken() {
+    let sidecar = Sidecar::configured(Some(POLICIES), |config| {
+        // Nobody is sent away for being slow alone.
+        config.first_request_ms = 3_600_000;
+        config.connections_max = 2;
+    })
+    .await;
+    let mut begun = TcpStream::connect(sidecar.grpc).await.unwrap();
+    begun.write_all(b"P").await.unwrap();
+    let mut idle = TcpStream::connect(sidecar.grpc).await.unwrap();
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 9]).await.unwrap();
+    let answered = sidecar.authorize(question(ALICE, "orders:GetOrder", ORDER));
+    tokio::time::timeout(SOON, answered).await.expect("it is served").unwrap();
+}
+
+#[tokio::test]
 async fn a_peer_that_speaks_another_protocol_hurts_nobody() {
     let sidecar = Sidecar::start().await;
     let mut stream = TcpStream::connect(sidecar.grpc).await.unwrap();
