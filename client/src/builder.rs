@@ -184,7 +184,8 @@ impl Builder {
 
     /// Actions that are let through when there is no decision because the sidecar is away, late or busy. Each is written
     /// in full (`vendor:Name`, in any case). Such an allow has the reason [`Reason::FailOpen`](crate::Reason::FailOpen),
-    /// is logged as an error and told to the observer. Default: none.
+    /// is logged as an error and told to the observer. A decision that the sidecar must not tell without a record
+    /// (`on_audit_failure = "deny"`) is not let through. Default: none.
     pub fn fail_open<T: Into<String>>(mut self, actions: impl IntoIterator<Item = T>) -> Self {
         self.fail_open.extend(actions.into_iter().map(|action| action.into().to_ascii_lowercase()));
         self

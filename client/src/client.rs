@@ -1,6 +1,7 @@
 //! The calls. Each has a deadline and turns whatever comes back into a value that cannot be misread.
 
 use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::request::Request;
 
 /// Questions of one call; what the sidecar takes.
 const BATCH_MAX: usize = 100;
+/// Bytes of the questions of one call, with room for what is around them; what the sidecar takes unless it is told otherwise.
+const BATCH_BYTES_MAX: usize = (256 << 10) - (4 << 10);
 
 /// Whether a sidecar takes questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,13 +106,13 @@ impl Client {
 
     /// Several questions, one answer for each, in order.
     ///
-    /// Up to 100 are answered from one policy set; more in several calls, one after the other. Nothing is taken from the
-    /// cache or kept in it. The strictest timeout and generation of a hundred is that of all.
+    /// Up to 100 of up to 252 KiB are answered from one policy set; more in several calls, one after the other. Nothing is
+    /// taken from the cache or kept in it. The strictest timeout and generation of a hundred is that of all.
     pub async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
         let mut decisions = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter();
+        let mut requests = requests.into_iter().peekable();
         loop {
-            let batch: Vec<Request> = requests.by_ref().take(BATCH_MAX).collect();
+            let batch = next_batch(&mut requests);
             if batch.is_empty() {
                 return decisions;
             }
@@ -245,7 +248,7 @@ impl Client {
     pub(crate) fn settle(&self, request: Request, said: Result<Arc<Said>, Error>) -> Result<Decision, Error> {
         match said {
             Ok(said) => Ok(said.to(request)),
-            Err(error) if error.is_transient() && self.fails_open(&request) => {
+            Err(error) if error.leaves_open() && self.fails_open(&request) => {
                 let (action, principal) = (request.action(), request.principal());
                 tracing::error!(%action, %principal, %error, "let through without a decision");
                 self.0.caller.observe(Event::FailedOpen { request: &request, error: &error });
@@ -287,6 +290,18 @@ impl Authorizer for Client {
     async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
         self.authorize_all(requests).await
     }
+}
+
+/// As many as fit into one call; one that is too large alone goes alone.
+fn next_batch(requests: &mut Peekable<impl Iterator<Item = Request>>) -> Vec<Request> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while let Some(request) = requests.next_if(|next| {
+        bytes += next.message.encoded_len();
+        batch.is_empty() || (batch.len() < BATCH_MAX && bytes <= BATCH_BYTES_MAX)
+    }) {
+        batch.push(request);
+    }
+    batch
 }
 
 /// An allow that nobody decided.

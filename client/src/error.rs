@@ -10,6 +10,9 @@ use crate::transport::Failure;
 /// The reason of a sidecar that has too much under way.
 const OVERLOADED: &str = "OVERLOADED";
 
+/// The reason of a sidecar that has decided and must not say so without a record.
+const NOT_RECORDED: &str = "NOT_RECORDED";
+
 /// One thing wrong with one field of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -72,6 +75,12 @@ impl Error {
         }
     }
 
+    /// Whether an action that fails open is let through: nobody has decided, and it is not for want of a record, which the
+    /// sidecar was told to refuse for.
+    pub(crate) fn leaves_open(&self) -> bool {
+        self.is_transient() && !matches!(self, Self::Refused { reason, .. } if reason == NOT_RECORDED)
+    }
+
     /// With the causes, which tell more than the outermost text.
     pub(crate) fn unreachable(error: &dyn std::error::Error) -> Self {
         Self::unreachable_because(error.to_string(), error.source())
@@ -115,3 +124,6 @@ impl From<Status> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,25 @@ async fn many_questions_have_one_answer_each_however_they_are_asked() {
 }
 
 #[tokio::test]
+async fn questions_that_are_too_large_for_one_call_go_in_several() {
+    let sidecar = Sidecar::loaded().await;
+    let client = sidecar.client().await;
+    let of_kib = |kib: usize| allowed().context("app:notes", vec!["x".repeat(1 << 10); kib]);
+    let mut requests = vec![of_kib(30); 20];
+    requests.push(of_kib(300));
+    let mut answers = client.authorize_all(requests).await;
+    let too_large = answers.pop().unwrap().unwrap_err();
+    assert!(
+        matches!(&too_large, Error::Refused { reason, .. } if reason == "MESSAGE_TOO_LARGE"),
+        "{too_large:?}"
+    );
+    assert_eq!(answers.len(), 20);
+    for answer in answers {
+        assert!(answer.unwrap().is_allowed());
+    }
+}
+
+#[tokio::test]
 async fn health_status_and_waiting_follow_the_sidecar() {
     let sidecar = Sidecar::start().await;
     let client = sidecar.client().await;
