@@ -6,18 +6,20 @@
 # image/README.md says how the same is made and tried without an engine.
 ARG RUST_VERSION=1.95.0
 
-# Compilers; changes with the toolchain alone. Other architectures are cross-compiled, nothing is emulated.
+# Compilers; changes with the toolchain alone. Other architectures are cross-compiled, nothing is emulated. Versions of
+# packages are not named: Debian keeps only the newest.
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-slim-bookworm AS toolchain
 ARG BUILDARCH
 ARG TARGETARCH
+# hadolint ignore=DL3008
 RUN set -eu; \
-    packages="gcc libc6-dev"; \
+    set -- gcc libc6-dev jq; \
     case "$BUILDARCH-$TARGETARCH" in \
-        amd64-arm64) packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;; \
-        arm64-amd64) packages="$packages gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;; \
+        amd64-arm64) set -- "$@" gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;; \
+        arm64-amd64) set -- "$@" gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;; \
     esac; \
     apt-get update; \
-    apt-get install --yes --no-install-recommends $packages; \
+    apt-get install --yes --no-install-recommends "$@"; \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY rust-toolchain.toml .
@@ -27,10 +29,11 @@ RUN rustup toolchain install
 FROM toolchain AS sbom
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo install --locked cargo-cyclonedx@0.5.9
+ARG TARGETARCH
 ARG SOURCE_DATE_EPOCH=0
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    image/sbom /out/portcullis.cdx.json
+    image/sbom "$TARGETARCH" /out/portcullis.cdx.json
 
 # The binary, and the root filesystem. Registry and target folder stay from build to build.
 FROM toolchain AS build
