@@ -27,8 +27,9 @@ RUN rustup toolchain install
 
 # What the binary is made of.
 FROM toolchain AS sbom
+COPY image/cyclonedx image/
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    cargo install --locked cargo-cyclonedx@0.5.9
+    image/cyclonedx
 ARG TARGETARCH
 ARG SOURCE_DATE_EPOCH=0
 COPY . .
