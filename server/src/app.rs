@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use portcullis_store::Store;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -93,20 +92,9 @@ pub async fn run(
 
 /// The same, with every switch of [`Lifecycle`], and with traces.
 ///
-/// Boxed, so that serving is compiled in this crate, as fast as this crate is, and not with who awaits it.
-///
 /// # Errors
 /// As [`run`].
-pub fn run_until(
-    config: Config,
-    store: Store,
-    listeners: Listeners,
-    around: Surroundings,
-) -> BoxFuture<'static, Result<Outcome, ServeError>> {
-    Box::pin(serve(config, store, listeners, around))
-}
-
-async fn serve(
+pub async fn run_until(
     config: Config,
     store: Store,
     listeners: Listeners,
