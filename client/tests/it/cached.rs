@@ -4,7 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_client::{Cache, Client, Event, Observer, Request};
+use http_body_util::{BodyExt as _, StreamBody};
+use portcullis_client::{Authorizer as _, Builder, Cache, Client, Event, Observer, Request};
+use tokio_stream::StreamExt as _;
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tower::ServiceExt as _;
 
 use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, Wire, allowed, denied};
 
@@ -152,19 +157,47 @@ async fn a_loop_of_kept_decisions_hears_of_new_policies() {
     running.shutdown_background();
 }
 
+/// The sidecar, whose word of new policies stays on the way: the watch hears of the first ones and then nothing.
+async fn with_a_deaf_watch(sidecar: &Sidecar, asked: &Arc<Asked>) -> Client {
+    let channel = Endpoint::from_shared(sidecar.tcp.clone()).unwrap().connect().await.unwrap();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let channel = channel.clone();
+        async move {
+            let watch = request.uri().path().ends_with("/WatchRevisions");
+            let response = channel.oneshot(request).await?;
+            if !watch {
+                return Ok::<_, tonic::transport::Error>(response);
+            }
+            let (parts, mut body) = response.into_parts();
+            let first = body.frame().await.unwrap();
+            let rest = tokio_stream::once(first).chain(tokio_stream::pending());
+            Ok(http::Response::from_parts(parts, Body::new(StreamBody::new(rest))))
+        }
+    });
+    let client =
+        Builder::over(service).cache(Cache::new(1_000, HOUR)).observer(Arc::clone(asked)).timeout(SOON);
+    client.connect_lazy().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_served_after_a_newer_revision_was_waited_for() {
+async fn nothing_is_served_after_any_answer_named_newer_policies() {
     let sidecar = Sidecar::loaded().await;
     let asked = Arc::new(Asked::default());
-    let client = caching(&sidecar.unix, &asked);
-    for _ in 0..20 {
+    for way in 0..4 {
+        let client = with_a_deaf_watch(&sidecar, &asked).await;
         warm(&client, &asked).await;
         sidecar.publish(&revoked()).await;
+        let stale = client.decide(allowed()).await.unwrap();
+        assert!(stale.is_allowed(), "without a word of it nobody knows");
         let generation = sidecar.store.current().unwrap().generation;
-        client.wait_for_revision("", generation, SOON).await.unwrap();
-        assert!(!client.decide(allowed()).await.unwrap().is_allowed());
+        match way {
+            0 => drop(client.wait_for_revision("", generation, SOON).await.unwrap()),
+            1 => drop(client.status().await.unwrap()),
+            2 => drop(client.authorize_all(vec![denied()]).await),
+            _ => drop(client.pipeline().decide(denied()).await.unwrap()),
+        }
+        assert!(!client.decide(allowed()).await.unwrap().is_allowed(), "{way}");
         sidecar.publish(POLICIES).await;
-        until("it is granted again", async || client.decide(allowed()).await.unwrap().is_allowed()).await;
     }
 }
 
