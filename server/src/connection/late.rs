@@ -17,7 +17,7 @@ use crate::grpc::{Guard, PREFIX_BYTES, Recorded, Refusal, Underway, too_long, wr
 
 /// Waits for the rest of a body, and answers then.
 pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, site: Arc<Site>) {
-    let Some(entered) = site.guard.enter() else {
+    let Some(entered) = site.guard.enter_unfinished() else {
         // Not before its end: an answer before that resets the stream, and many resets end the connection.
         return refuse::answer(Refusal::Shed, unanswered, site.guard.clone()).await;
     };

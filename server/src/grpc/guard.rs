@@ -1,7 +1,8 @@
 //! What stands around every request: a bound on how many are under way, a bound on time, and a net under panics.
 //!
 //! Invariants: (EXPLAINED) whatever made the error, the caller sees a status with one `ErrorInfo`, never a bare reset;
-//! (ROOM) calls that wait and calls that last leave room for those that are answered at once, however many there are.
+//! (ROOM) calls that wait, messages that come slowly and calls that last leave room for those that are answered at
+//! once, however many there are, and none of the three takes that of another.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -40,17 +41,64 @@ const REFLECTION: &str = "/grpc.reflection.";
 /// tens of thousands of ordinary ones; without it a few peers that never end what they send would take all memory there is.
 const BODIES_BYTES_MAX: usize = 64 << 20;
 
+/// How many of each kind may be under way.
 #[derive(Debug)]
-struct Bounds {
+struct Shares {
     in_flight: Arc<Semaphore>,
     /// Three quarters of them: for those that go through the routes.
     routed: Arc<Semaphore>,
-    /// Half of them: for those that wait for something.
+    /// A quarter of them: for those that wait for something to happen.
     waiting: Arc<Semaphore>,
+    /// Another quarter: for plain calls whose message is not all there yet, as any client's may be for a moment. Not of
+    /// `waiting`, or a few that wait would turn away every call whose message comes a moment after its head.
+    unfinished: Arc<Semaphore>,
     /// As many again: for those that last.
     lasting: Arc<Semaphore>,
     /// A quarter as many: for those that last and are asked by anybody, so that they take no place of the others.
     probing: Arc<Semaphore>,
+}
+
+impl Shares {
+    fn new(in_flight_max: usize) -> Self {
+        let of = |places| Arc::new(Semaphore::new(places));
+        let quarter = (in_flight_max / 4).max(1);
+        Self {
+            in_flight: of(in_flight_max),
+            routed: of(in_flight_max - in_flight_max / 4),
+            waiting: of(quarter),
+            unfinished: of(quarter),
+            lasting: of(in_flight_max),
+            probing: of(quarter),
+        }
+    }
+
+    /// Places among all, and among those of `kind`.
+    fn enter(&self, kind: Option<&Arc<Semaphore>>) -> Option<Places> {
+        let _kind = match kind {
+            Some(kind) => Some(place(kind)?),
+            None => None,
+        };
+        Some(Places { _in_flight: place(&self.in_flight)?, _routed: place(&self.routed)?, _kind })
+    }
+
+    /// Where a call of this path has its place that waits for something to happen.
+    fn waiting(&self, path: &str) -> Option<&Arc<Semaphore>> {
+        [SIMULATE, WAIT_FOR_REVISION].contains(&path).then_some(&self.waiting)
+    }
+
+    /// Where a call of this path has its place that goes on after its answer has begun.
+    fn lasting(&self, path: &str) -> Option<&Arc<Semaphore>> {
+        match path {
+            _ if LASTING.contains(&path) => Some(&self.lasting),
+            _ if path == HEALTH_WATCH || path.starts_with(REFLECTION) => Some(&self.probing),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Bounds {
+    shares: Shares,
     bodies: Arc<Semaphore>,
     message_bytes_max: usize,
     request: Duration,
@@ -71,23 +119,6 @@ impl Bounds {
         let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
         own.min(asked.unwrap_or(Duration::MAX))
     }
-
-    fn enter(&self, waits: bool) -> Option<Places> {
-        Some(Places {
-            _in_flight: place(&self.in_flight)?,
-            _routed: place(&self.routed)?,
-            _waiting: if waits { Some(place(&self.waiting)?) } else { None },
-        })
-    }
-
-    /// Where a call of this path has its place that goes on after its answer has begun.
-    fn lasting(&self, path: &str) -> Option<&Arc<Semaphore>> {
-        match path {
-            _ if LASTING.contains(&path) => Some(&self.lasting),
-            _ if path == HEALTH_WATCH || path.starts_with(REFLECTION) => Some(&self.probing),
-            _ => None,
-        }
-    }
 }
 
 fn place(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
@@ -99,11 +130,7 @@ fn place(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 pub(crate) struct Places {
     _in_flight: OwnedSemaphorePermit,
     _routed: OwnedSemaphorePermit,
-    _waiting: Option<OwnedSemaphorePermit>,
-}
-
-fn waits(path: &str) -> bool {
-    [SIMULATE, WAIT_FOR_REVISION].contains(&path)
+    _kind: Option<OwnedSemaphorePermit>,
 }
 
 /// The routes, bounded.
@@ -116,13 +143,8 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(routes: Routes, config: &Config, tally: Arc<Tally>, telemetry: Telemetry) -> Self {
         let request = config.request_timeout();
-        let in_flight_max = config.requests_in_flight_max;
         let bounds = Bounds {
-            in_flight: Arc::new(Semaphore::new(in_flight_max)),
-            routed: Arc::new(Semaphore::new(in_flight_max - in_flight_max / 4)),
-            waiting: Arc::new(Semaphore::new(in_flight_max.div_ceil(2))),
-            lasting: Arc::new(Semaphore::new(in_flight_max)),
-            probing: Arc::new(Semaphore::new(in_flight_max.div_ceil(4))),
+            shares: Shares::new(config.requests_in_flight_max),
             bodies: Arc::new(Semaphore::new(
                 BODIES_BYTES_MAX.max(config.message_bytes_max.saturating_mul(2)),
             )),
@@ -139,17 +161,18 @@ impl Guard {
 
     /// Whether one more request may be under way. One that is answered before anything is waited for only looks.
     pub(crate) fn has_room(&self) -> bool {
-        self.bounds.in_flight.available_permits() > 0
+        self.bounds.shares.in_flight.available_permits() > 0
     }
 
-    /// Counts one more request as under way and waiting, as long as what is returned lives; none when there are enough.
-    pub(crate) fn enter(&self) -> Option<Places> {
-        self.bounds.enter(true)
+    /// Counts one more request as under way whose message is not all there, as long as what is returned lives; none when
+    /// there are enough.
+    pub(crate) fn enter_unfinished(&self) -> Option<Places> {
+        self.bounds.shares.enter(Some(&self.bounds.shares.unfinished))
     }
 
     /// Counts one more call that lasts, as long as what is returned lives; none when there are enough.
     pub(crate) fn enter_lasting(&self) -> Option<OwnedSemaphorePermit> {
-        place(&self.bounds.lasting)
+        place(&self.bounds.shares.lasting)
     }
 
     /// Bytes of one request message.
@@ -258,8 +281,9 @@ impl Service<Request<Body>> for Guard {
         let bounds = Arc::clone(&self.bounds);
         let mut call = Underway::begin(Arc::clone(&bounds), Method::of_path(request.uri().path()));
         call.span = request.extensions_mut().remove();
-        let lasting = bounds.lasting(request.uri().path()).map_or(Some(None), |of| place(of).map(Some));
-        let places = bounds.enter(waits(request.uri().path()));
+        let (shares, path) = (&bounds.shares, request.uri().path());
+        let lasting = shares.lasting(path).map_or(Some(None), |of| place(of).map(Some));
+        let places = shares.enter(shares.waiting(path));
         let (Some(places), Some(lasting)) = (places, lasting) else {
             bounds.tally.shed();
             return Box::pin(async { Ok(call.end(Refusal::Shed.into_status().into_http())) });
@@ -372,6 +396,28 @@ mod tests {
         }
         for text in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", " 1S"] {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    /// However many wait, last or come slowly, one more call of every other kind has its place.
+    #[test]
+    fn no_kind_of_call_takes_the_room_of_another() {
+        for in_flight_max in 4..=64 {
+            let shares = Shares::new(in_flight_max);
+            let waiting = shares.waiting(WAIT_FOR_REVISION).expect("it waits");
+            let waits: Vec<_> = std::iter::from_fn(|| shares.enter(Some(waiting))).collect();
+            assert_eq!(waits.len(), (in_flight_max / 4).max(1));
+            let slow: Vec<_> = std::iter::from_fn(|| shares.enter(Some(&shares.unfinished))).collect();
+            assert_eq!(slow.len(), waits.len());
+            let lasting = shares.lasting(LASTING[0]).expect("it lasts");
+            let lasts: Vec<_> = std::iter::from_fn(|| place(lasting)).collect();
+            assert_eq!(lasts.len(), in_flight_max);
+            assert!(shares.lasting(HEALTH_WATCH).is_some_and(|probing| place(probing).is_some()));
+            let routed: Vec<_> = std::iter::from_fn(|| shares.enter(None)).collect();
+            assert!(!routed.is_empty(), "room for {in_flight_max}");
+            assert!(shares.in_flight.available_permits() > 0, "room for {in_flight_max}");
+            drop((waits, slow, routed));
+            assert_eq!(shares.in_flight.available_permits(), in_flight_max);
         }
     }
 
