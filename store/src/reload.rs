@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_engine::{Code, Diagnostic, Loaded, PolicySet, Severity};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::build::{build, refuse_emptied, remarks};
 use crate::last_good::{LastGood, Record};
@@ -69,17 +69,12 @@ impl Reload {
     /// Until the poll is due, or until a hint came and the directory has been quiet.
     async fn wait(&self) {
         let wake = &self.shared.wake;
-        if timeout_at(Instant::now() + self.options.poll_interval, wake.notified()).await.is_err() {
+        if timeout(self.options.poll_interval, wake.notified()).await.is_err() {
             return;
         }
         let settle = self.options.settle;
-        let latest = Instant::now() + settle.saturating_mul(SETTLE_ROUNDS_MAX);
-        while Instant::now() < latest {
-            let quiet = latest.min(Instant::now() + settle);
-            if timeout_at(quiet, wake.notified()).await.is_err() {
-                return;
-            }
-        }
+        let quiet = async { while timeout(settle, wake.notified()).await.is_ok() {} };
+        let _ = timeout(settle.saturating_mul(SETTLE_ROUNDS_MAX), quiet).await;
     }
 
     async fn renew_watch(&mut self) {

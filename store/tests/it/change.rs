@@ -40,6 +40,19 @@ async fn an_editor_renames_over_a_file() {
     assert!(serves(&store, "two") && !serves(&store, "one"));
 }
 
+/// "Never" is not a time that anything can be added to.
+#[tokio::test]
+async fn a_directory_that_is_not_polled_is_followed_by_hints() {
+    let place = Place::with_directory();
+    place.write("a.json", policy("one"));
+    let store = Store::open(StoreOptions { poll_interval: Duration::MAX, ..place.options() });
+    generation(&store, 1).await;
+    place.write("a.json", policy("two"));
+    store.rescan();
+    generation(&store, 2).await;
+    assert_eq!(store.status().reloads.restarts, 0);
+}
+
 #[tokio::test]
 async fn the_root_link_is_swapped() {
     let place = Place::new();
