@@ -40,6 +40,8 @@ pub use hybrid::Hybrid;
 pub use observer::{Event, Observer};
 pub use pipeline::Pipeline;
 pub use request::{Request, Session, Value};
+/// The code of [`Error::Refused`].
+pub use tonic::Code;
 
 /// The wire messages, for callers that need all of an answer (the trace, the diagnostics).
 pub use portcullis_proto::v1 as wire;

@@ -4,7 +4,7 @@
 //! is found where it is answered, not here.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_proto::v1;
@@ -38,6 +38,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self::sent(Sent::Text(text))
@@ -53,6 +59,18 @@ impl From<bool> for Value {
 impl From<IpAddr> for Value {
     fn from(address: IpAddr) -> Self {
         Self::sent(Sent::Text(address.to_string()))
+    }
+}
+
+impl From<Ipv4Addr> for Value {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::from(IpAddr::from(address))
+    }
+}
+
+impl From<Ipv6Addr> for Value {
+    fn from(address: Ipv6Addr) -> Self {
+        Self::from(IpAddr::from(address))
     }
 }
 
@@ -82,11 +100,17 @@ macro_rules! from_integer {
     )*};
 }
 
-from_integer!(i32, u32, i64, u64, usize);
+from_integer!(i8, u8, i16, u16, i32, u32, i64, u64, isize, usize);
 
 impl From<Vec<String>> for Value {
     fn from(values: Vec<String>) -> Self {
         Self::sent(Sent::List(v1::TextList { values }))
+    }
+}
+
+impl From<Vec<&str>> for Value {
+    fn from(values: Vec<&str>) -> Self {
+        Self::list(values)
     }
 }
 
