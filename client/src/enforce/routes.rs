@@ -165,8 +165,10 @@ impl<A: Authorizer + 'static> Enforcer<A> {
     /// # Ok(app) }
     /// ```
     ///
-    /// It protects the methods to the left of it. A handler that takes a [`Permit`] answers 500 where the layer is
-    /// forgotten; a table of [`Routes`] refuses what was forgotten.
+    /// It protects the methods to the left of it, as `route_layer` does: `any` and `fallback` are no methods, and stand
+    /// open beside it. With `layer` in its place they are protected, and a method without a handler is 403 instead of 405.
+    /// A handler that takes a [`Permit`] answers 500 where the layer is forgotten; a table of [`Routes`] refuses what was
+    /// forgotten.
     ///
     /// # Errors
     /// When action or resource are malformed.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request};
 use axum::middleware::{Next, from_fn};
-use axum::routing::{delete, get};
+use axum::routing::{any, delete, get};
 use axum::{Extension, Router};
 use http::{Method, StatusCode, Version};
 use hyper_util::client::legacy::Client;
@@ -192,6 +192,8 @@ async fn an_action_stands_beside_its_handler() {
         // The placeholder is none of this route.
         .route("/stock/{item}", get(show).route_layer(guard.require("orders:GetOrder", ORDER).unwrap()))
         .route("/unguarded/{id}", get(show))
+        // A layer of the whole has what stands for every method behind it, too.
+        .route("/any/{id}", any(show).layer(guard.require("orders:GetOrder", ORDER).unwrap()))
         .route("/open", get(hello));
     let served = Served::start(app).await;
     let shown = "42 as arn:acme:orders:eu-1:111122223333:order/42".to_owned();
@@ -200,12 +202,14 @@ async fn an_action_stands_beside_its_handler() {
     assert_eq!(served.ask(Method::DELETE, "/orders/42").await.0, StatusCode::FORBIDDEN);
     assert_eq!(served.ask(Method::PUT, "/orders/42").await.0, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(served.get("/stock/42").await, StatusCode::FORBIDDEN);
+    assert_eq!(served.ask(Method::PUT, "/any/42").await.0, StatusCode::OK);
+    assert_eq!(served.ask(Method::PUT, "/any/43").await.0, StatusCode::FORBIDDEN);
     let (status, body) = served.ask(Method::GET, "/unguarded/42").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(body.contains("the route is not guarded"), "{body}");
     assert_eq!(served.get("/open").await, StatusCode::OK);
     assert_eq!(served.get("/nowhere").await, StatusCode::NOT_FOUND);
-    assert_eq!(pdp.asked().len(), 3);
+    assert_eq!(pdp.asked().len(), 5);
 }
 
 #[tokio::test]
