@@ -11,6 +11,7 @@ use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tower::ServiceExt as _;
 
+use crate::proof::put;
 use crate::sidecar::{ALICE, ORDER, POLICIES, SOON, Sidecar, Wire, allowed, denied};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -214,4 +215,57 @@ async fn nothing_is_served_when_the_sidecar_is_lost() {
     assert!(client.decide(allowed()).await.is_err());
     wire.mend();
     warm(&client, &asked).await;
+}
+
+/// Counts warnings of the client on the thread of the test.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicU32>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("portcullis_client::cache")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn who_may_not_follow_the_policies_keeps_nothing_and_is_told() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let token = "t".repeat(40);
+    let sidecar = Sidecar::configured(|config, directory| {
+        config.token_file = Some(put(&directory.join("tokens"), &format!("plain {token}\n")));
+    })
+    .await;
+    sidecar.load().await;
+    let asked = Arc::new(Asked::default());
+    let client = Client::builder(&sidecar.tcp)
+        .token(&token)
+        .cache(Cache::new(1_000, HOUR))
+        .observer(Arc::clone(&asked))
+        .timeout(SOON)
+        .connect_lazy()
+        .unwrap();
+    until("it is told", async || warnings.0.load(Ordering::SeqCst) > 0).await;
+    let asks = asked.during(async {
+        for _ in 0..10 {
+            assert!(client.decide(allowed()).await.unwrap().is_allowed());
+        }
+    });
+    assert_eq!(asks.await, 10);
 }
