@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tower::{BoxError, Service};
 
 use crate::cache::{Cache, Cached};
-use crate::call::{Caller, Propagate, Retries};
+use crate::call::{Caller, NEVER, Propagate, Retries};
 use crate::client::Client;
 use crate::error::Error;
 use crate::observer::Observer;
@@ -163,8 +163,8 @@ impl Builder {
     /// How often a connection is asked whether it lives, also while no call is under way, and how long it may take to
     /// say so before it is given up. Default every 10 s, 5 s.
     pub fn keep_alive(mut self, interval: Duration, patience: Duration) -> Self {
-        self.keeping.interval = interval;
-        self.keeping.patience = patience;
+        self.keeping.interval = interval.min(NEVER);
+        self.keeping.patience = patience.min(NEVER);
         self
     }
 
@@ -260,7 +260,9 @@ impl Builder {
             propagate: self.propagate,
             observer: self.observer,
             retries: Retries::new(self.attempts)?,
-            places: self.in_flight.map(|questions| Arc::new(Semaphore::new(questions.max(1)))),
+            places: self
+                .in_flight
+                .map(|questions| Arc::new(Semaphore::new(questions.clamp(1, Semaphore::MAX_PERMITS)))),
         };
         let cache = self.cache.map(|cache| Cached::start(cache, caller.clone()));
         Ok(Client::new(caller, self.timeout, self.fail_open, cache))

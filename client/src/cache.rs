@@ -14,16 +14,17 @@ use std::{fmt, sync};
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
-use crate::call::Caller;
+use crate::call::{Caller, NEVER};
 use crate::decision::Said;
 use crate::observer::{Event, Observer};
 
 /// Keeps decisions of one client.
 ///
 /// The client follows the sidecar's active policies all the time ([`Builder::cache`](crate::Builder::cache) needs a
-/// runtime for that) and drops everything as soon as they change or it is not known any more whether they do. Not kept
-/// are decisions that depended on the time, denies that lacked a condition key, and errors. A kept decision is in no
-/// audit record of the sidecar again, and everything that a policy may ask for must be in the question, as always.
+/// runtime for that) and drops everything as soon as they change or it is not known any more whether they do. Where calls
+/// need a token, it must be for `WatchRevisions`: a client that may not follow the policies keeps nothing. Not kept are
+/// decisions that depended on the time, denies that lacked a condition key, and errors. A kept decision is in no audit
+/// record of the sidecar again, and everything that a policy may ask for must be in the question, as always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
     capacity: usize,
@@ -35,7 +36,7 @@ impl Cache {
     /// kept with the decision.
     #[must_use]
     pub fn new(capacity: usize, ttl: Duration) -> Self {
-        Self { capacity, ttl }
+        Self { capacity, ttl: ttl.min(NEVER) }
     }
 }
 

@@ -24,11 +24,37 @@ use crate::observer::{Event, Observer};
 use crate::token::Bearer;
 use crate::transport::Route;
 pub(crate) use codec::Encoded;
-use retry::Fate;
-pub(crate) use retry::Retries;
+pub(crate) use retry::{Fate, Retries};
 
 /// Bytes of one answer; the same as the sidecar's own limit.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
+
+/// Longer than any process lives. What is set to be longer, such as to `Duration::MAX` for "no limit", is this long: it can
+/// be added to the present, and be told to a sidecar.
+pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// When an answer is too late, and how long it was waited for then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(timeout: Duration) -> Self {
+        Self::counted_from(Instant::now(), timeout)
+    }
+
+    pub(crate) fn counted_from(begun: Instant, timeout: Duration) -> Self {
+        let timeout = timeout.min(NEVER);
+        Self { at: begun + timeout, timeout }
+    }
+
+    /// The error of whoever has waited for so long.
+    pub(crate) fn missed(self) -> Error {
+        Error::Timeout(self.timeout)
+    }
+}
 
 /// One method of the sidecar.
 #[derive(Debug, Clone, Copy)]
@@ -81,21 +107,20 @@ impl fmt::Debug for Caller {
 
 impl Caller {
     /// One message there, one back.
-    pub(crate) async fn unary<R>(&self, method: Method, body: Bytes, timeout: Duration) -> Result<R, Error>
+    pub(crate) async fn unary<R>(&self, method: Method, body: Bytes, deadline: Deadline) -> Result<R, Error>
     where
         R: Message + Default + 'static,
     {
         let begun = Instant::now();
         let mut attempts = 0;
-        let sent = self.until_answered(method, body, begun + timeout, &mut attempts);
-        let answered = match tokio::time::timeout(timeout, sent).await {
+        let sent = self.until_answered(method, body, deadline.at, &mut attempts);
+        let answered = match tokio::time::timeout_at(deadline.at, sent).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(status)) if is_late(&status) => Err(Error::Timeout(timeout)),
+            Ok(Err(status)) if is_late(&status) => Err(deadline.missed()),
             Ok(Err(status)) => Err(status.into()),
-            Err(_) => Err(Error::Timeout(timeout)),
+            Err(_) => Err(deadline.missed()),
         };
-        let error = answered.as_ref().err();
-        self.observe(Event::Called { method: method.name, elapsed: begun.elapsed(), attempts, error });
+        self.called(method, begun, attempts, answered.as_ref().err());
         answered
     }
 
@@ -193,6 +218,11 @@ impl Caller {
             headers.insert(http::header::AUTHORIZATION, value);
         }
         *metadata = MetadataMap::from_headers(headers);
+    }
+
+    /// A call has ended.
+    pub(crate) fn called(&self, method: Method, begun: Instant, attempts: u32, error: Option<&Error>) {
+        self.observe(Event::Called { method: method.name, elapsed: begun.elapsed(), attempts, error });
     }
 
     pub(crate) fn observe(&self, event: Event<'_>) {

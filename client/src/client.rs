@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_proto::v1;
 use prost::Message as _;
+use tokio::time::Instant;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::authorizer::{Authorizer, Question};
 use crate::builder::Builder;
 use crate::cache::Cached;
-use crate::call::{self, Caller, Method};
+use crate::call::{self, Caller, Deadline, Method};
 use crate::convert;
 use crate::decision::{Decision, Layer, Message, Reason, Said};
 use crate::error::Error;
@@ -81,7 +82,19 @@ impl Client {
     where
         R: prost::Message + Default + 'static,
     {
-        self.0.caller.unary(method, message.encode_to_vec().into(), limit).await
+        self.call_by(method, message, Deadline::after(limit)).await
+    }
+
+    async fn call_by<R>(
+        &self,
+        method: Method,
+        message: &impl prost::Message,
+        deadline: Deadline,
+    ) -> Result<R, Error>
+    where
+        R: prost::Message + Default + 'static,
+    {
+        self.0.caller.unary(method, message.encode_to_vec().into(), deadline).await
     }
 
     /// May this be done? `client.authorize(principal, action, resource).context("aws:SourceIp", ip).await?`; the arguments are
@@ -100,15 +113,22 @@ impl Client {
     /// # Errors
     /// When there is no decision; read it as a refusal.
     pub async fn decide(&self, request: Request) -> Result<Decision, Error> {
-        let said = self.said(&request).await;
+        let deadline = self.deadline(&request);
+        self.decide_by(request, deadline).await
+    }
+
+    pub(crate) async fn decide_by(&self, request: Request, deadline: Deadline) -> Result<Decision, Error> {
+        let said = self.said(&request, deadline).await;
         self.settle(request, said)
     }
 
     /// Several questions, one answer for each, in order.
     ///
     /// Up to 100 of up to 252 KiB are answered from one policy set; more in several calls, one after the other. Nothing is
-    /// taken from the cache or kept in it. The strictest timeout and generation of a hundred is that of all.
+    /// taken from the cache or kept in it. The strictest timeout and generation of a hundred is that of all; a timeout counts
+    /// from the beginning, however many calls come before.
     pub async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision, Error>> {
+        let begun = Instant::now();
         let mut decisions = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         loop {
@@ -116,7 +136,7 @@ impl Client {
             if batch.is_empty() {
                 return decisions;
             }
-            let said = match self.batch(&batch).await {
+            let said = match self.batch(&batch, begun).await {
                 Ok(said) => said,
                 Err(error) => vec![Err(error); batch.len()],
             };
@@ -149,8 +169,12 @@ impl Client {
         &self.0.caller
     }
 
-    pub(crate) fn timeout(&self, request: &Request) -> Duration {
+    fn timeout(&self, request: &Request) -> Duration {
         request.timeout.unwrap_or(self.0.timeout)
+    }
+
+    pub(crate) fn deadline(&self, request: &Request) -> Deadline {
+        Deadline::after(self.timeout(request))
     }
 
     /// One question answered from given policies.
@@ -218,17 +242,16 @@ impl Client {
     }
 
     /// What was said to a question, from the cache or from the sidecar.
-    async fn said(&self, request: &Request) -> Result<Arc<Said>, Error> {
+    async fn said(&self, request: &Request, deadline: Deadline) -> Result<Arc<Said>, Error> {
         let question = Bytes::from(request.message.encode_to_vec());
-        let timeout = self.timeout(request);
-        let Some(cache) = &self.0.cache else { return self.ask(question, timeout).await };
+        let Some(cache) = &self.0.cache else { return self.ask(question, deadline).await };
         // A kept decision waits for nothing. Who asks in a loop lets the task that hears of new policies run nevertheless.
         tokio::task::coop::consume_budget().await;
         let epoch = match cache.get(&question) {
             Ok(said) => return Ok(said),
             Err(epoch) => epoch,
         };
-        let said = self.ask(question.clone(), timeout).await?;
+        let said = self.ask(question.clone(), deadline).await?;
         cache.put(question, epoch, &said);
         Ok(said)
     }
@@ -240,8 +263,8 @@ impl Client {
         }
     }
 
-    async fn ask(&self, question: Bytes, timeout: Duration) -> Result<Arc<Said>, Error> {
-        convert::said(self.0.caller.unary(call::AUTHORIZE, question, timeout).await?)
+    async fn ask(&self, question: Bytes, deadline: Deadline) -> Result<Arc<Said>, Error> {
+        convert::said(self.0.caller.unary(call::AUTHORIZE, question, deadline).await?)
     }
 
     /// What becomes of a question: what was said to it, or what is to be done without.
@@ -263,7 +286,11 @@ impl Client {
     }
 
     /// As many answers as questions, or none.
-    async fn batch(&self, requests: &[Request]) -> Result<Vec<Result<Arc<Said>, Error>>, Error> {
+    async fn batch(
+        &self,
+        requests: &[Request],
+        begun: Instant,
+    ) -> Result<Vec<Result<Arc<Said>, Error>>, Error> {
         let messages = || requests.iter().map(|request| &request.message);
         let message = v1::BatchAuthorizeRequest {
             items: messages().cloned().map(item).collect(),
@@ -273,7 +300,7 @@ impl Client {
         };
         let timeout = requests.iter().map(|request| self.timeout(request)).min().unwrap_or(self.0.timeout);
         let v1::BatchAuthorizeResponse { results, revision, generation } =
-            self.call(call::BATCH_AUTHORIZE, &message, timeout).await?;
+            self.call_by(call::BATCH_AUTHORIZE, &message, Deadline::counted_from(begun, timeout)).await?;
         self.heard_of(&revision, generation);
         if results.len() != requests.len() {
             return Err(Error::Answer("there are more or fewer answers than questions"));

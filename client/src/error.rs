@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::call::Fate;
 use crate::transport::Failure;
 
 /// The reason of a sidecar that has too much under way.
@@ -105,7 +106,8 @@ impl From<Status> for Error {
         let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
         let of_transport = |error: &(dyn std::error::Error + 'static)| error.is::<Failure>();
         let broken = std::error::Error::source(&status).is_some_and(of_transport);
-        if reason.is_empty() && (broken || status.code() == Code::Unavailable) {
+        // Where the connection broke is no matter: in the middle of an answer no transport's error is the outermost.
+        if reason.is_empty() && (broken || Fate::of(&status) != Fate::Ended) {
             // The transport's own word, not the sidecar's.
             return Self::unreachable_because(
                 status.message().to_owned(),

@@ -22,9 +22,9 @@ impl<T: Observer + ?Sized> Observer for Arc<T> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A call ended.
+    /// A call ended, or a question of a [pipeline](crate::Pipeline) was answered or too late.
     Called {
-        /// Its gRPC method, such as `Authorize`.
+        /// Its gRPC method, such as `Authorize`; of a pipeline's question `AuthorizeStream`.
         method: &'static str,
         /// From the first attempt to the end, waits included.
         elapsed: Duration,

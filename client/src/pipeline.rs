@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::authorizer::Authorizer;
-use crate::call;
+use crate::call::{self, NEVER};
 use crate::client::Client;
 use crate::convert;
 use crate::decision::{Decision, Said};
@@ -62,21 +62,17 @@ impl Pipeline {
 
 impl Authorizer for Pipeline {
     async fn decide(&self, request: Request) -> Result<Decision> {
-        let timeout = self.client.timeout(&request);
-        let deadline = Instant::now() + timeout;
-        match tokio::time::timeout_at(deadline, self.said(&request, deadline)).await {
-            Ok(Some(said)) => {
-                if let Ok(said) = &said {
-                    self.client.heard_of(&said.revision, said.generation);
-                }
-                self.client.settle(request, said)
-            }
-            Ok(None) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                self.client.decide(request.timeout(left)).await
-            }
-            Err(_) => self.client.settle(request, Err(Error::Timeout(timeout))),
+        let (begun, deadline) = (Instant::now(), self.client.deadline(&request));
+        let said = match tokio::time::timeout_at(deadline.at, self.said(&request, deadline.at)).await {
+            Ok(Some(said)) => said,
+            Ok(None) => return self.client.decide_by(request, deadline).await,
+            Err(_) => Err(deadline.missed()),
+        };
+        if let Ok(said) = &said {
+            self.client.heard_of(&said.revision, said.generation);
         }
+        self.client.caller().called(call::AUTHORIZE_STREAM, begun, 1, said.as_ref().err());
+        self.client.settle(request, said)
     }
 
     async fn authorize_all(&self, requests: Vec<Request>) -> Vec<Result<Decision>> {
@@ -164,6 +160,3 @@ impl Flow {
         true
     }
 }
-
-/// Longer than a stream lives.
-const NEVER: std::time::Duration = std::time::Duration::from_secs(86_400);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use portcullis_client::{
-    AnyAuthorizer, Authorizer, Builder, Decision, Error, Event, Health, Observer, Reason, Request, Session,
+    AnyAuthorizer, Authorizer, Builder, Cache, Client, Decision, Error, Event, Health, Observer, Reason,
+    Request, Session,
 };
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_server::{AuthorizationService, AuthorizationServiceServer};
@@ -177,21 +178,32 @@ impl AuthorizationService for Echo {
     }
 }
 
-/// Counts calls.
-#[derive(Default)]
-struct Calls(AtomicU32);
+/// Counts calls of one method that went well at once.
+struct Calls(&'static str, AtomicU32);
+
+impl Calls {
+    fn of(method: &'static str) -> Arc<Self> {
+        Arc::new(Self(method, AtomicU32::new(0)))
+    }
+
+    fn counted(&self) -> u32 {
+        self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Observer for Calls {
     fn observe(&self, event: &Event<'_>) {
-        if let Event::Called { method: "Authorize", attempts: 1, error: None, .. } = event {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        if let Event::Called { method, attempts: 1, error: None, .. } = event
+            && *method == self.0
+        {
+            self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 #[tokio::test]
 async fn a_service_in_this_process_is_as_good_as_a_connection() {
-    let calls = Arc::new(Calls::default());
+    let calls = Calls::of("Authorize");
     let client = Builder::over(AuthorizationServiceServer::new(Echo))
         .propagate(|headers| {
             headers.insert("traceparent", "00-1-2-01".parse().unwrap());
@@ -202,7 +214,46 @@ async fn a_service_in_this_process_is_as_good_as_a_connection() {
     let decision = client.decide(allowed()).await.unwrap();
     assert!(!decision.is_allowed());
     assert_eq!(decision.message(), "00-1-2-01");
-    assert_eq!(calls.0.load(Ordering::Relaxed), 1);
+    assert_eq!(calls.counted(), 1);
     // It has no streams: the questions of a pipeline are asked one by one.
-    assert_eq!(client.pipeline().decide(allowed()).await.unwrap().message(), "00-1-2-01");
+    let decision = client.pipeline().decide(allowed()).await.unwrap();
+    assert_eq!((decision.message().as_ref(), decision.answer().request()), ("00-1-2-01", &allowed()));
+}
+
+#[tokio::test]
+async fn a_question_of_a_pipeline_is_told_to_the_observer() {
+    let sidecar = Sidecar::loaded().await;
+    let calls = Calls::of("AuthorizeStream");
+    let client = Client::builder(&sidecar.unix).observer(Arc::clone(&calls)).timeout(SOON);
+    let pipeline = client.connect().await.unwrap().pipeline();
+    for asked in 1..=3 {
+        assert!(pipeline.decide(allowed()).await.unwrap().is_allowed());
+        assert_eq!(calls.counted(), asked);
+    }
+}
+
+/// What callers write for "no limit".
+#[tokio::test]
+async fn the_largest_settings_are_settings() {
+    let sidecar = Sidecar::loaded().await;
+    let longest = Duration::MAX;
+    let client = Client::builder(&sidecar.tcp)
+        .timeout(longest)
+        .connect_timeout(longest)
+        .keep_alive(longest, longest)
+        .in_flight(usize::MAX)
+        .attempts(u32::MAX)
+        .cache(Cache::new(usize::MAX, longest))
+        .connect()
+        .await
+        .unwrap();
+    client.wait_for_revision("", 1, longest).await.unwrap();
+    for request in [allowed(), allowed().timeout(longest), allowed().timeout(Duration::from_secs(1 << 50))] {
+        // Long enough for answers to be kept.
+        for _ in 0..20 {
+            assert!(client.decide(request.clone()).await.unwrap().is_allowed());
+        }
+        assert!(client.pipeline().decide(request.clone()).await.unwrap().is_allowed());
+        assert!(client.authorize_all(vec![request]).await[0].as_ref().unwrap().is_allowed());
+    }
 }

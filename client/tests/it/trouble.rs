@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_client::{Authorizer, Client, Decision, Error, Event, Observer, Reason};
+use portcullis_client::{Authorizer, Builder, Client, Decision, Error, Event, Observer, Reason, Request};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
+use tonic::body::Body;
 
 use crate::sidecar::{SOON, Sidecar, Wire, allowed, denied};
 
@@ -35,6 +36,56 @@ async fn nobody_a_silent_peer_and_a_babbling_peer_are_errors() {
     let error = lazy(SOON).decide(allowed()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     assert!(matches!(Client::connect(address.to_string()).await, Err(Error::Unreachable(_))));
+}
+
+/// A sidecar that takes calls and answers none. No network, so that the clock may be one that waits for nobody.
+fn silent() -> Builder {
+    let service = tower::service_fn(|_: http::Request<Body>| async {
+        std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>().await
+    });
+    Builder::over(service)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_that_of_the_question_however_it_is_asked() {
+    let timeout = Duration::from_millis(300);
+    let client = silent().timeout(timeout).connect_lazy().unwrap();
+    let ask = async |requests: Vec<Request>| {
+        let begun = tokio::time::Instant::now();
+        let answers = client.authorize_all(requests).await;
+        (answers.into_iter().map(Result::unwrap_err).collect::<Vec<_>>(), begun.elapsed())
+    };
+    // Three calls, which do not have a timeout each.
+    let (errors, elapsed) = ask(vec![allowed(); 250]).await;
+    assert!(elapsed < 2 * timeout, "{elapsed:?}");
+    assert_eq!(errors, vec![Error::Timeout(timeout); 250]);
+    let own = 2 * timeout;
+    let (errors, elapsed) = ask([vec![allowed(); 100], vec![allowed().timeout(own); 100]].concat()).await;
+    assert!(elapsed < 3 * timeout, "{elapsed:?}");
+    assert_eq!(errors, [vec![Error::Timeout(timeout); 100], vec![Error::Timeout(own); 100]].concat());
+
+    // The stream does not open either, and what is left for the single call is less than the timeout.
+    let error = client.pipeline().decide(allowed()).await.unwrap_err();
+    assert_eq!(error, Error::Timeout(timeout));
+}
+
+/// The sidecar is killed while it answers: the head of an answer has come, and then the connection breaks.
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_an_answer_is_no_refusal() {
+    let service = tower::service_fn(|_: http::Request<Body>| async {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let body = http_body_util::StreamBody::new(tokio_stream::once(Err::<
+            http_body::Frame<bytes::Bytes>,
+            _,
+        >(broken)));
+        let response = http::Response::builder().header("content-type", "application/grpc");
+        Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
+    });
+    for attempts in [1, 3] {
+        let client = Builder::over(service).attempts(attempts).timeout(SOON).connect_lazy().unwrap();
+        let error = client.decide(allowed()).await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    }
 }
 
 /// Asks as services do: from many tasks at once, on one client.
@@ -166,7 +217,7 @@ async fn only_what_was_listed_is_let_through_without_a_decision() {
     let client =
         Client::builder(&sidecar.unix).fail_open(["orders:DeleteOrder", "nonsense"]).connect().await.unwrap();
     assert!(!client.decide(denied()).await.unwrap().is_allowed());
-    let malformed = portcullis_client::Request::new("alice", "nonsense", "*");
+    let malformed = Request::new("alice", "nonsense", "*");
     assert!(client.decide(malformed).await.is_err());
     // Nobody gets through by asking what is too large to be read.
     let listed = Client::builder(&sidecar.unix).fail_open(["orders:GetOrder"]).connect().await.unwrap();
