@@ -89,6 +89,16 @@ pub struct BatchMessage<'m> {
     pub detail: i32,
 }
 
+impl BatchMessage<'_> {
+    /// Bytes of all session policies, those of the batch and those of its items: the part of the policies that the caller
+    /// chooses.
+    #[must_use]
+    pub fn session_policies_bytes(&self) -> usize {
+        let sessions = self.items.iter().filter_map(|item| item.session.as_ref()).chain(&self.session);
+        sessions.flat_map(|session| session.policies.iter()).map(String::len).sum()
+    }
+}
+
 /// An AuthorizeRequest as prost has it, its session read.
 #[derive(Debug)]
 pub struct Kept<'m> {

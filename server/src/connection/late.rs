@@ -22,7 +22,7 @@ pub(super) async fn body(call: HotCall, mut unanswered: Unanswered, peer: Peer, 
         return refuse::answer(Refusal::Shed, unanswered, site.guard.clone()).await;
     };
     let mut room = site.guard.room();
-    let limit = site.guard.time(&unanswered.request);
+    let limit = site.guard.message_time(&unanswered.request);
     let bytes_max = lock(&site).message_bytes_max;
     let refused = match timeout(limit, unanswered.body(bytes_max, &mut room)).await {
         Ok(true) => None,

@@ -14,7 +14,7 @@ use portcullis_engine::{Decision, Explanation, Instant, OwnedKeys, Request as As
 use portcullis_proto::v1;
 use portcullis_proto::v1::authorization_service_server::AuthorizationService;
 use portcullis_question::{
-    self as question, BatchMessage, Detail, Message, Refused, SessionPolicyCache, Wishes, moment,
+    self as question, Batch, BatchMessage, Detail, Message, Refused, SessionPolicyCache, Wishes, moment,
 };
 use portcullis_store::Snapshot;
 use tokio::sync::Semaphore;
@@ -41,6 +41,8 @@ pub(crate) struct Authorization {
 
 /// Simulations that wait for others, with all that was sent with them.
 const SIMULATIONS_WAITING_MAX: usize = 64;
+/// How long the items of a batch may keep a worker to themselves.
+const TURN: Duration = Duration::from_millis(1);
 
 /// One snapshot and one clock reading: what all that is answered at this moment is answered from.
 #[derive(Debug)]
@@ -207,48 +209,51 @@ impl Authorization {
         Ok((encode::answer(&answered), recorded))
     }
 
+    /// A batch, item by item; other calls come in between.
     async fn answer_batch(
         &self,
         message: &v1::BatchAuthorizeRequest,
         asker: Asker<'_>,
     ) -> Result<v1::BatchAuthorizeResponse, Refusal> {
-        let (response, recorded) = self.answer_batch_now(message, asker)?;
-        for recorded in recorded {
-            written(recorded).await?;
-        }
-        Ok(response)
-    }
-
-    fn answer_batch_now(
-        &self,
-        message: &v1::BatchAuthorizeRequest,
-        asker: Asker<'_>,
-    ) -> Result<(v1::BatchAuthorizeResponse, Vec<Recorded>), Refusal> {
         let message = BatchMessage::from(message);
         let batch = question::batch(&message, self.shared.config.batch_items_max, &self.policies)?;
-        let wishes = batch.wishes();
-        let moment = self.load(wishes)?;
-        let mut waits = Vec::new();
-        let mut answer = |item| {
-            let question = batch.item(item, &self.policies)?;
-            let request = question.check(moment.now, OwnedKeys::Refuse)?;
-            let (answered, recorded) = self.decide(&moment, &request, wishes.detail, asker);
-            waits.extend(recorded.map(Some));
-            Ok(encode::answer(&answered))
-        };
+        let moment = self.load(batch.wishes())?;
+        let (mut results, mut waits) = (Vec::with_capacity(message.items.len()), Vec::new());
         let mut time = self.batch_time();
-        let results = message
-            .items
-            .iter()
-            .map(|item| self.result(if time.is_left() { answer(item) } else { Err(Refusal::Late) }));
-        let results = results.collect();
+        for item in &message.items {
+            let answered = match time.is_left() {
+                true => self.answer_item(&moment, (&batch, item), asker),
+                false => Err(Refusal::Late),
+            };
+            results.push(self.result(answered.map(|(response, recorded)| {
+                waits.extend(recorded);
+                response
+            })));
+            time.share().await;
+        }
+        for wait in waits {
+            wait.await?;
+        }
         let Stamp { revision, generation } = (*moment.stamp).clone();
-        Ok((v1::BatchAuthorizeResponse { results, revision, generation }, waits))
+        Ok(v1::BatchAuthorizeResponse { results, revision, generation })
+    }
+
+    fn answer_item<'m, 'b>(
+        &self,
+        moment: &Moment,
+        (batch, item): (&Batch<'m, 'b>, &'m Message<'b>),
+        asker: Asker<'_>,
+    ) -> Result<(v1::AuthorizeResponse, Recorded), Refusal> {
+        let question = batch.item(item, &self.policies)?;
+        let request = question.check(moment.now, OwnedKeys::Refuse)?;
+        let (answered, recorded) = self.decide(moment, &request, batch.wishes().detail, asker);
+        Ok((encode::answer(&answered), recorded))
     }
 
     /// The time that the items of a batch have, from now on.
     pub(super) fn batch_time(&self) -> BatchTime {
-        BatchTime { begun: std::time::Instant::now(), limit: self.shared.config.request_timeout(), looks: 0 }
+        let begun = std::time::Instant::now();
+        BatchTime { begun, limit: self.shared.config.request_timeout(), looks: 0, turn: begun }
     }
 
     fn answer_keys(
@@ -348,22 +353,40 @@ impl Moment {
     }
 }
 
-/// How long the items of one batch may take together. They are answered in one go, and no timer comes in between.
+/// How long the items of one batch may take together, whether in one go or in turns. No timer comes in between.
 #[derive(Debug)]
 pub(super) struct BatchTime {
     begun: std::time::Instant,
     limit: Duration,
     looks: u32,
+    turn: std::time::Instant,
 }
 
 impl BatchTime {
     /// Whether there is some left for one more item. Most take a microsecond, and the clock is read for one in eight.
     pub(super) fn is_left(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
-        if self.looks.is_multiple_of(8) && self.begun.elapsed() > self.limit {
-            self.limit = Duration::ZERO;
+        if self.looks.is_multiple_of(8) {
+            self.look();
         }
         !self.limit.is_zero()
+    }
+
+    /// Lets other tasks of the worker have their turn when this one had a long one.
+    async fn share(&mut self) {
+        if self.look().duration_since(self.turn) > TURN {
+            tokio::task::yield_now().await;
+            self.turn = self.look();
+        }
+    }
+
+    /// What time it is; from the limit on there is none left.
+    fn look(&mut self) -> std::time::Instant {
+        let now = std::time::Instant::now();
+        if now.duration_since(self.begun) > self.limit {
+            self.limit = Duration::ZERO;
+        }
+        now
     }
 }
 

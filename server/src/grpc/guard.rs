@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::tally::{Method, Tally};
 use crate::telemetry::{CallSpan, Telemetry, within};
 
+const BATCH: &str = "/portcullis.v1.AuthorizationService/BatchAuthorize";
 const SIMULATE: &str = "/portcullis.v1.AuthorizationService/Simulate";
 const WAIT_FOR_REVISION: &str = "/portcullis.v1.PolicySetService/WaitForRevision";
 /// Calls that go on after their answer has begun, for as long as their peer likes.
@@ -109,16 +110,23 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// The service's own limit or the caller's, whichever is shorter.
+    /// Longest time for an answer: the service's own limit or the caller's, whichever is shorter.
     fn time<B>(&self, request: &Request<B>) -> Duration {
         let own = match request.uri().path() {
             SIMULATE => self.simulation,
             WAIT_FOR_REVISION => self.revision_wait,
+            // Its items are late first, and each says so.
+            BATCH => self.request.saturating_mul(2),
             _ => self.request,
         };
-        let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
-        own.min(asked.unwrap_or(Duration::MAX))
+        shorter(request, own)
     }
+}
+
+/// This time, or that which the caller gives when it is shorter.
+fn shorter<B>(request: &Request<B>, own: Duration) -> Duration {
+    let asked = request.headers().get("grpc-timeout").and_then(grpc_timeout);
+    own.min(asked.unwrap_or(Duration::MAX))
 }
 
 fn place(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
@@ -191,9 +199,9 @@ impl Guard {
         Refusal::Shed.into_status()
     }
 
-    /// The longest time for a request.
-    pub(crate) fn time<B>(&self, request: &Request<B>) -> Duration {
-        self.bounds.time(request)
+    /// Longest time for the rest of a message.
+    pub(crate) fn message_time<B>(&self, request: &Request<B>) -> Duration {
+        shorter(request, self.bounds.request)
     }
 
     /// Counts a request from now on.

@@ -1,7 +1,7 @@
 //! The hot calls from bytes to bytes: the same five steps as `authorization`, without a message in between.
 //!
 //! Whatever is not plain is left alone, unrecorded, for `authorization`: bytes that are not read here, a call that is
-//! refused as a whole, a trace. So there is one place that words a refusal. Invariant (AS-SLOW): an answer given here is
+//! refused as a whole, a trace, a batch that may take long. So there is one place that words a refusal. Invariant (AS-SLOW): an answer given here is
 //! the one that `authorization` gives.
 
 use portcullis_engine::OwnedKeys;
@@ -10,6 +10,10 @@ use portcullis_question::{self as question, Batch, Detail, Message, bytes};
 use super::authorization::{Answered, Asker, Authorization, Moment, Recorded, Wait, asked, written};
 use super::encode::bytes as write;
 use super::status::Refusal;
+
+/// Bytes of the session policies of a batch that is answered in one go. AWS takes no longer ones for a session; how long one
+/// item takes is up to them, and nobody else of the connection has a turn before the last.
+const SESSION_POLICIES_BYTES_MAX: usize = 2_048;
 
 impl Authorization {
     /// Appends the answer to an AuthorizeRequest, framed, to `out`; none leaves the question to the slow way.
@@ -62,7 +66,8 @@ impl Authorization {
         let message = bytes::batch(message, items_max).ok()?;
         let batch = question::batch(&message, items_max, &self.policies).ok()?;
         moment.check(batch.wishes()).ok()?;
-        if batch.wishes().detail == Detail::Trace {
+        let costly = message.session_policies_bytes() > SESSION_POLICIES_BYTES_MAX;
+        if costly || batch.wishes().detail == Detail::Trace {
             return None;
         }
         let mut waits = Vec::new();
@@ -71,7 +76,7 @@ impl Authorization {
             for item in &message.items {
                 write::batch_result(out, |out| {
                     waits.extend(match time.is_left() {
-                        true => self.answer_item(moment, (&batch, item), asker, out),
+                        true => self.answer_item_bytes(moment, (&batch, item), asker, out),
                         false => self.refuse(Refusal::Late, out),
                     });
                 });
@@ -81,7 +86,7 @@ impl Authorization {
         Some(all(waits))
     }
 
-    fn answer_item<'m, 'b>(
+    fn answer_item_bytes<'m, 'b>(
         &self,
         moment: &Moment,
         (batch, item): (&Batch<'m, 'b>, &'m Message<'b>),
