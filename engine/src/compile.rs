@@ -12,11 +12,13 @@ pub(crate) mod pool;
 mod references;
 pub(crate) mod resources;
 
+use std::ops::Range;
+
 use crate::condition::value::Instant;
 use crate::diagnostic::{Code, Diagnostic, Severity, SourceText, Span};
 use crate::directory::{self, Entities, InlinePolicy};
 use crate::load::{LoadMode, Loaded};
-use crate::policy::{Document, PolicyType, Spanned};
+use crate::policy::{Document, Effect, PolicyType, Spanned};
 use crate::{json, limit};
 use index::{View, ViewBuilder};
 use names::Names;
@@ -79,6 +81,17 @@ impl PolicySet {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How many of the statements that are counted deny.
+    #[must_use]
+    pub fn deny_statements(&self) -> u32 {
+        let policies = self.pool.policies.iter().filter(|policy| !policy.file.is_empty());
+        let statements = policies.filter_map(|policy| {
+            let Range { start, end } = policy.statements;
+            self.pool.statements.get(start as usize..end as usize)
+        });
+        statements.flatten().filter(|statement| statement.effect == Effect::Deny).count() as u32
     }
 
     /// Whether a managed policy of this ARN is defined.

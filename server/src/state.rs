@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use portcullis_engine::{Counts, Diagnostic};
 use portcullis_question::moment;
-use portcullis_store::{Keeping, Origin, Rejection, Reloads, Status};
+use portcullis_store::{Change, Keeping, Origin, Rejection, Reloads, Status, Step};
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
@@ -43,6 +43,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
         revision,
         loaded_at,
         counts,
+        change,
         rejection: _,
         watching,
         scans,
@@ -62,6 +63,7 @@ fn value(shared: &Shared, status: &Status, readiness: Readiness, rejection: Opti
         "origin": origin_json(origin),
         "stale_seconds": status.stale().as_secs(),
         "counts": counts.map(counts_json),
+        "last_change": change.as_deref().map(change_json),
         "rejection": rejection,
         "watching": watching,
         "scans": scans,
@@ -115,6 +117,16 @@ fn counts_json(counts: Counts) -> Value {
     let Counts { users, groups, roles, policies, statements } = counts;
     json!({
         "users": users, "groups": groups, "roles": roles, "policies": policies, "statements": statements,
+    })
+}
+
+/// Without the names of files.
+fn change_json(change: &Change) -> Value {
+    let Change { added, removed, changed, statements, deny_statements } = change;
+    let step = |step: &Step| json!({"before": step.before, "after": step.after});
+    json!({
+        "files_added": added.len(), "files_removed": removed.len(), "files_changed": changed.len(),
+        "statements": step(statements), "deny_statements": step(deny_statements),
     })
 }
 

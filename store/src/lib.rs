@@ -5,6 +5,7 @@
 //! This crate opens no sockets and knows no wire format; it is the only user of `notify` and of `arc-swap`.
 
 mod build;
+mod change;
 mod feed;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -21,6 +22,7 @@ mod supervise;
 mod watch;
 
 pub use build::{DirectoryLoad, load_directory};
+pub use change::{Change, Step};
 pub use feed::{Delivery, Feed, FeedError};
 pub use last_good::StateOptions;
 pub use layout::Limits;

@@ -171,6 +171,9 @@ impl Reload {
             revision_text: revision.to_string().into(),
             sources,
         });
+        self.active = Some(Arc::clone(&snapshot));
+        self.refused = None;
+        let change = self.shared.publish(generation, Arc::clone(&snapshot), origin);
         tracing::info!(
             generation,
             %revision,
@@ -180,11 +183,12 @@ impl Reload {
             roles = counts.roles,
             policies = counts.policies,
             statements = counts.statements,
+            change = change.as_ref().map(tracing::field::display),
             "policy set published"
         );
-        self.active = Some(Arc::clone(&snapshot));
-        self.refused = None;
-        self.shared.publish(generation, snapshot, origin);
+        if let Some(change) = change.filter(|change| change.loses_denials()) {
+            tracing::warn!(generation, %change, "fewer statements deny than before");
+        }
     }
 
     /// The remarks on a policy set that was published all the same.

@@ -1,10 +1,12 @@
 //! What the store is doing, for health, metrics and people.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_engine::{Counts, Diagnostic, Severity};
 
+use crate::change::Change;
 use crate::snapshot::Revision;
 
 /// Why the directory as it is now is not what is served.
@@ -89,6 +91,8 @@ pub struct Status {
     pub loaded_at: Option<SystemTime>,
     /// What it holds.
     pub counts: Option<Counts>,
+    /// How it differs from what was served before; none for the first.
+    pub change: Option<Arc<Change>>,
     /// Present while the directory holds something that was refused; what was served before still is.
     pub rejection: Option<Rejection>,
     /// Changes are noticed by events. When not, only the poll notices them.

@@ -10,6 +10,7 @@ use portcullis_engine::LoadMode;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use crate::change::Change;
 use crate::feed::Feed;
 use crate::last_good::StateOptions;
 use crate::layout::Limits;
@@ -91,14 +92,16 @@ impl Shared {
         }
     }
 
-    /// Makes a snapshot the current one. Stamps must grow.
-    pub(crate) fn publish(&self, stamp: u64, snapshot: Arc<Snapshot>, origin: Origin) {
+    /// Makes a snapshot the current one, and tells how it differs from the one before. Stamps must grow.
+    pub(crate) fn publish(&self, stamp: u64, snapshot: Arc<Snapshot>, origin: Origin) -> Option<Arc<Change>> {
+        let change = self.published.load().map(|before| Arc::new(Change::between(&before, &snapshot)));
         self.published.publish(stamp, Arc::clone(&snapshot));
         self.status.send_modify(|status| {
             status.generation = snapshot.generation;
             status.revision = Some(snapshot.revision);
             status.loaded_at = Some(snapshot.loaded_at);
             status.counts = Some(snapshot.policy_set.counts());
+            status.change.clone_from(&change);
             status.rejection = None;
             status.origin = origin;
             status.stale_since = stale_since(origin);
@@ -108,6 +111,7 @@ impl Shared {
             }
         });
         self.generation.send_replace(snapshot.generation);
+        change
     }
 }
 

@@ -4,13 +4,15 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use portcullis_engine::{Diagnostic, Severity};
-use portcullis_store::{Origin, Revision, Status, Store};
+use portcullis_store::{Change, Origin, Revision, Status, Store};
 
 use super::Audit;
 use super::service::{Happening, ServiceEvent};
 
 /// Findings of one refused directory that its record tells.
 const FINDINGS_MAX: usize = 20;
+/// Files of each kind that the record of a change tells.
+const FILES_MAX: usize = 20;
 
 /// Records every publication and every refusal, until it is dropped.
 pub(crate) async fn follow(audit: &Audit, store: &Store) -> Infallible {
@@ -51,7 +53,7 @@ impl Seen {
 fn published(status: &Status) -> ServiceEvent {
     let counts = status.counts.unwrap_or_default();
     let revision = status.revision.map(|revision| revision.to_string()).unwrap_or_default();
-    ServiceEvent::new(Happening::PoliciesReloaded)
+    let event = ServiceEvent::new(Happening::PoliciesReloaded)
         .with("generation", status.generation)
         .with("revision", revision)
         .with(
@@ -66,7 +68,26 @@ fn published(status: &Status) -> ServiceEvent {
         .with("groups", u64::from(counts.groups))
         .with("roles", u64::from(counts.roles))
         .with("policies", u64::from(counts.policies))
-        .with("statements", u64::from(counts.statements))
+        .with("statements", u64::from(counts.statements));
+    match &status.change {
+        Some(change) => changed(event, change),
+        None => event,
+    }
+}
+
+/// With what it changed; of many files the first.
+fn changed(event: ServiceEvent, change: &Change) -> ServiceEvent {
+    let Change { added, removed, changed, statements, deny_statements } = change;
+    let event = event
+        .with("statementsBefore", u64::from(statements.before))
+        .with("denyStatements", u64::from(deny_statements.after))
+        .with("denyStatementsBefore", u64::from(deny_statements.before));
+    let kinds = [("filesAdded", added), ("filesRemoved", removed), ("filesChanged", changed)];
+    kinds.into_iter().filter(|(_, names)| !names.is_empty()).fold(event, |event, (kind, names)| {
+        let more = names.len().saturating_sub(FILES_MAX);
+        let told = names.iter().take(FILES_MAX).cloned();
+        event.with(kind, told.chain((more > 0).then(|| format!("(and {more} more)"))).collect::<Vec<_>>())
+    })
 }
 
 fn refusal(status: &Status) -> Option<ServiceEvent> {

@@ -49,6 +49,7 @@ impl PolicySets {
             generation,
             revision,
             loaded_at,
+            change: _,
             counts,
             rejection,
             watching,

@@ -248,6 +248,14 @@ async fn changes_of_the_policies_are_recorded() {
     assert_eq!(details["servingGeneration"], 1);
     assert!(details["findings"][0].as_str().unwrap().starts_with("broken.json:1:"), "{details}");
     assert_eq!(rejected["errorCode"], "PoliciesRejected");
+    let mut published = lines.iter().filter(|line| line["eventName"] == "ReloadPolicies");
+    let mut details = || published.next().unwrap()["serviceEventDetails"].clone();
+    let (first, second) = (details(), details());
+    assert_eq!((&first["filesAdded"], &first["denyStatements"]), (&Value::Null, &Value::Null));
+    assert_eq!(second["filesAdded"], json!(["broken.json"]));
+    assert_eq!((&second["filesChanged"], &second["filesRemoved"]), (&Value::Null, &Value::Null));
+    let numbers = ["statements", "statementsBefore", "denyStatements", "denyStatementsBefore"];
+    assert_eq!(numbers.map(|name| second[name].as_u64()), [Some(3), Some(3), Some(1), Some(1)]);
 }
 
 #[tokio::test]
