@@ -116,7 +116,7 @@ pub(crate) enum Mode {
 }
 
 /// Settings that file, environment and flags may all give.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Settings {
     /// Configuration file (TOML) [env: PORTCULLIS_CONFIG]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -2,6 +2,7 @@
 
 mod announce;
 mod companion;
+mod reconfigure;
 mod service;
 mod signals;
 
@@ -18,7 +19,8 @@ use crate::exit::{Exit, usage};
 use crate::log::Log;
 use announce::Announcer;
 use companion::Companion;
-use signals::{Signals, Started};
+use reconfigure::Started;
+use signals::Signals;
 
 pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
     let configuration = Configuration::read(&serve.settings, Purpose::Serve(serve.directory.as_deref()));
@@ -27,7 +29,10 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
     let directory = configuration.server.policy_directory.clone().unwrap_or_default();
     let log = Log::start(&configuration.log, configuration.log_format)?;
     let runtime = portcullis_server::background_runtime()?;
-    runtime.block_on(serve_directory(configuration.server, directory, serve, log))
+    let ended = runtime.block_on(serve_directory(configuration.server, directory, serve, log));
+    // A thread that a file system holds does not hold the end.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve_directory(
@@ -52,10 +57,11 @@ async fn serve_directory(
 
     let first_load = announcer.first_load(store.clone());
     let started = Started { serve, config: config.clone() };
-    let obeying = signals.obey(&lifecycle, &log, &started, companion.as_ref());
+    let reconfiguring = reconfigure::follow(&started, &lifecycle, &log, lifecycle.reloads());
+    let obeying = signals.obey(&lifecycle, &log, companion.as_ref());
     let telling = service::tell(&store, &lifecycle);
     let beside = async {
-        tokio::join!(first_load, obeying, telling);
+        tokio::join!(first_load, obeying, reconfiguring, telling);
         std::future::pending::<Infallible>().await
     };
     let around = Surroundings { lifecycle: lifecycle.clone(), telemetry };

@@ -1,6 +1,6 @@
 //! `serve` as a process: signals, the log, the command beside it, the service manager, the state directory.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -166,6 +166,38 @@ fn what_is_logged_changes_while_it_runs() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_read_to_its_end_holds_nothing_else() {
+    let policies = directory(GOOD);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("portcullis.toml");
+    std::fs::write(&file, "log = 'info'\n").unwrap();
+    let mut serving = Serving::start(policies.path(), |command| {
+        command.args(["--config", text(&file)]);
+    });
+    serving.loaded();
+    // Whoever reads a pipe waits for its writer, as for a file system that hangs.
+    std::fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let pid = serving.child.id();
+    let read_by_now = || {
+        signal(pid, "-HUP");
+        std::fs::OpenOptions::new().write(true).open(&file).unwrap()
+    };
+    let mut writer = read_by_now();
+    let health = run(&["healthcheck", "--server", &serving.address]);
+    assert_eq!(health.code, 0, "{}", health.err);
+    serving.event("the configuration is not read yet; until it is, the old one stays");
+    writer.write_all(b"log = 'debug'\n").unwrap();
+    drop(writer);
+    assert_eq!(serving.event("the filter of the log was changed")["filter"], "debug");
+
+    let _writer = read_by_now();
+    serving.signal("-TERM");
+    until("it ends", || serving.child.try_wait().unwrap().is_some());
+    assert_eq!(serving.exit_code(), Some(0));
+}
+
+#[test]
 fn a_storm_of_hang_ups_is_borne() {
     let policies = directory(GOOD);
     let mut serving = Serving::start(policies.path(), |command| {
@@ -201,7 +233,6 @@ fn a_closed_pipe_ends_nothing() {
 
 #[test]
 fn a_second_signal_cuts_a_drain_that_a_peer_holds() {
-    use std::io::Write as _;
     let policies = directory(GOOD);
     let mut serving = Serving::start(policies.path(), |command| {
         command.env("PORTCULLIS_DRAIN_MS", "3600000");

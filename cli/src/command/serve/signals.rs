@@ -11,12 +11,10 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use portcullis_server::{Config, Lifecycle, Reconfigured};
+use portcullis_server::{Lifecycle, Reconfigured};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::companion::Companion;
-use crate::args::Serve;
-use crate::configuration::{Configuration, Purpose};
 use crate::log::Log;
 
 /// Every signal that is listened to.
@@ -50,13 +48,7 @@ impl Signals {
     }
 
     /// Does what signals ask for, until it is dropped.
-    pub(super) async fn obey(
-        mut self,
-        lifecycle: &Lifecycle,
-        log: &Log,
-        started: &Started<'_>,
-        companion: Option<&Companion>,
-    ) {
+    pub(super) async fn obey(mut self, lifecycle: &Lifecycle, log: &Log, companion: Option<&Companion>) {
         let mut ending = false;
         loop {
             match self.next().await {
@@ -78,10 +70,9 @@ impl Signals {
                 Asked::Reload => {
                     tracing::info!("reading everything again");
                     lifecycle.reload();
-                    reconfigure(lifecycle, log, started);
                 }
                 Asked::Dump => lifecycle.dump(),
-                Asked::Trouble => tell(lifecycle, log.toggle_trouble(), "SIGUSR2"),
+                Asked::Trouble => record(lifecycle, log.toggle_trouble(), "SIGUSR2"),
             }
         }
     }
@@ -97,31 +88,8 @@ impl Signals {
     }
 }
 
-/// What the process was started with.
-#[derive(Debug)]
-pub(super) struct Started<'s> {
-    pub(super) serve: &'s Serve,
-    pub(super) config: Config,
-}
-
-/// The filter of the log is the one setting that a running process takes from a changed file.
-fn reconfigure(lifecycle: &Lifecycle, log: &Log, Started { serve, config }: &Started<'_>) {
-    match Configuration::read(&serve.settings, Purpose::Serve(serve.directory.as_deref())) {
-        Ok(configuration) => {
-            tell(lifecycle, log.configure(&configuration.log), "SIGHUP");
-            for (setting, value) in configuration.server.differing(config) {
-                tracing::warn!(setting, %value, "a setting was changed, and holds from the next start on");
-            }
-        }
-        Err(error) => {
-            let error = error.to_string();
-            tracing::error!(error, "the configuration cannot be read again; the old one stays");
-            lifecycle.reconfigured(Reconfigured::Rejected { error });
-        }
-    }
-}
-
-fn tell(lifecycle: &Lifecycle, changed: Option<(String, String)>, cause: &'static str) {
+/// Has a change of the log's filter recorded, if there was one.
+pub(super) fn record(lifecycle: &Lifecycle, changed: Option<(String, String)>, cause: &'static str) {
     if let Some((from, to)) = changed {
         lifecycle.reconfigured(Reconfigured::Changed { setting: "log", from, to, cause });
     }
