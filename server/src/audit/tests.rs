@@ -339,6 +339,22 @@ async fn a_full_disk_tears_nothing_and_loses_nothing_within_the_queue() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_deleted_because_the_disk_is_full_is_let_go_of() {
+    let disk = Disk::default();
+    let audit = open(&disk, |options| options.chain = true);
+    disk.set_room(Some(5_000));
+    (0..200).for_each(|number| record_done(&audit, number));
+    disk.until(|disk| disk.failures > 2).await;
+    // Its room is free only when nobody holds it open any more.
+    disk.delete();
+    healthy(&audit).await;
+    assert!(audit.close(SOON).await);
+    let ids = ids(&disk.lines());
+    assert!(ids.len() < 200 && ids.last().is_some_and(|last| last == "r199"), "{ids:?}");
+    assert!(verified(&disk.bytes()).is_sound());
+}
+
+#[tokio::test]
 async fn a_full_disk_in_sync_mode_confirms_nothing() {
     let disk = Disk::default();
     let audit = open(&disk, |options| {

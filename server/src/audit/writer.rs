@@ -276,6 +276,8 @@ impl Writer {
                     if !self.bear(&error, commit) {
                         break;
                     }
+                    // Whoever deletes it to make room waits for it to be let go of.
+                    self.destination.follow_path();
                 }
             }
         }

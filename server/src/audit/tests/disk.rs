@@ -20,6 +20,7 @@ pub(crate) struct State {
     held: bool,
     fail_syncs: usize,
     panic: bool,
+    deleted: bool,
     pub(crate) failures: usize,
 }
 
@@ -37,6 +38,11 @@ impl Disk {
     pub(crate) fn opener(&self) -> Opener {
         let disk = self.clone();
         Box::new(move |_| {
+            disk.with(|state| {
+                if std::mem::take(&mut state.deleted) {
+                    *state = State { failures: state.failures, ..State::default() };
+                }
+            });
             let bytes = disk.bytes();
             let last_hash = bytes
                 .strip_suffix(b"\n")
@@ -65,6 +71,11 @@ impl Disk {
 
     pub(crate) fn set_room(&self, room: Option<usize>) {
         self.with(|state| state.room = room);
+    }
+
+    /// The file loses its name; what is opened next is an empty one, with all the room.
+    pub(crate) fn delete(&self) {
+        self.with(|state| state.deleted = true);
     }
 
     pub(crate) fn fail_next_syncs(&self, count: usize) {
@@ -156,6 +167,7 @@ impl Medium for Disk {
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
-        Err(io::ErrorKind::Unsupported.into())
+        // The path of the tests names nothing.
+        self.with(|state| state.deleted.then_some((1, 1))).ok_or(io::ErrorKind::Unsupported.into())
     }
 }
