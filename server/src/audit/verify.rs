@@ -123,7 +123,7 @@ struct Process {
     next: u64,
     /// Numbers seen beyond `next`.
     early: BTreeMap<u64, u64>,
-    /// Ranges that gap records tell of, by their first number.
+    /// Ranges that gap records tell of, by their first number; none overlaps another.
     declared: BTreeMap<u64, u64>,
     source: String,
     report: ProcessReport,
@@ -200,8 +200,7 @@ impl Verifier {
         {
             // The first record of a process may be a gap that begins before it.
             process.next = process.next.min(first.max(1));
-            let end = process.declared.entry(first).or_insert(last);
-            *end = last.max(*end);
+            process.declare(first, last);
             self.report.declared_lost = self.report.declared_lost.saturating_add(lost);
             let message = format!("{lost} records between {first} and {last} of process {boot} were lost");
             self.found(FindingKind::DeclaredLoss, source, number, message);
@@ -282,14 +281,30 @@ impl Process {
         }
     }
 
+    /// A gap record tells of these numbers.
+    fn declare(&mut self, mut first: u64, mut last: u64) {
+        if last < first {
+            return;
+        }
+        while let Some((&from, &to)) =
+            self.declared.range(..=last).next_back().filter(|(_, to)| **to >= first)
+        {
+            self.declared.remove(&from);
+            (first, last) = (first.min(from), last.max(to));
+        }
+        self.declared.insert(first, last);
+    }
+
     fn is_declared(&self, number: u64) -> bool {
-        self.declared.range(..=number).any(|(_, last)| number <= *last)
+        self.declared.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
     }
 
     /// Numbers from `next` up to `end`, without it, that no gap record tells of.
     fn undeclared(&self, end: u64) -> u64 {
         let (mut from, mut missing) = (self.next, 0_u64);
-        for (&first, &last) in self.declared.range(..end) {
+        // Those that end before are many after a night of overload.
+        let begin = self.declared.range(..=from).next_back().map_or(from, |(&first, _)| first);
+        for (&first, &last) in self.declared.range(begin..end.max(begin)) {
             missing = missing.saturating_add(first.saturating_sub(from).min(end.saturating_sub(from)));
             from = from.max(last.saturating_add(1));
         }

@@ -78,6 +78,35 @@ fn a_told_loss_is_no_mystery() {
 }
 
 #[test]
+fn told_losses_may_overlap() {
+    for told in [[(3, 5), (4, 8)], [(4, 8), (3, 5)], [(3, 8), (4, 5)], [(4, 5), (3, 8)], [(3, 8), (3, 4)]] {
+        let [(from, to), (also_from, also_to)] = told;
+        let lines = [line("a", 1), gap(2, from, to, 1), gap(9, also_from, also_to, 1), line("a", 12)];
+        assert_eq!(report(&lines).missing, 2, "{told:?}");
+        let late = [lines.as_slice(), &[line("a", 8)]].concat();
+        assert!(!kinds(&late).contains(&FindingKind::Duplicate), "{told:?}");
+    }
+    let backwards = [line("a", 1), gap(2, 9, 3, 1), gap(10, 3, 9, 7), line("a", 11)];
+    assert_eq!(report(&backwards).missing, 0);
+}
+
+#[test]
+fn many_told_losses_cost_no_more_each_than_few() {
+    let mut verifier = Verifier::new();
+    let begun = std::time::Instant::now();
+    for at in 0..150_000 {
+        let lost = at * 4 + 2;
+        for line in [line("a", lost - 1), gap(lost + 2, lost, lost + 1, 2)] {
+            verifier.line("file", at, line.as_bytes());
+        }
+    }
+    let report = verifier.finish();
+    assert_eq!((report.declared_lost, report.missing), (300_000, 0));
+    // Looked through one by one it would take half an hour.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(120), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_change_anywhere_breaks_the_chain_there() {
     let lines = chained(10);
     for at in 0..9 {
