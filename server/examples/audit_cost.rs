@@ -198,7 +198,7 @@ fn synced(file: &Path) -> Outcome {
 }
 
 fn remove(file: &Path) -> std::io::Result<()> {
-    for older in portcullis_server::audit::verify::older_files(file) {
+    for older in portcullis_server::audit::verify::older_files(file)? {
         std::fs::remove_file(older)?;
     }
     std::fs::remove_file(file)

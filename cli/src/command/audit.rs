@@ -39,7 +39,7 @@ fn query(asked: &AuditQuery) -> anyhow::Result<Exit> {
     let mut printer = Printer::new(asked.output);
     let limit = asked.limit.unwrap_or(usize::MAX);
     let mut printed = 0;
-    'files: for source in sources(&asked.files) {
+    'files: for source in sources(&asked.files)? {
         let mut lines = Lines::open(&source)?;
         while printed < limit {
             let Some(line) = lines.next()? else { continue 'files };
@@ -114,7 +114,7 @@ fn follow(
 
 fn verify(asked: &AuditVerify) -> anyhow::Result<Exit> {
     let mut verifier = Verifier::new();
-    for source in sources(&asked.files) {
+    for source in sources(&asked.files)? {
         let mut lines = Lines::open(&source)?;
         let name = source.to_string_lossy();
         let mut number = 0;

@@ -142,6 +142,54 @@ fn an_audit_file_that_cannot_be_stops_the_start() {
     assert!(code == 64 && err.contains("`audit_mode` is \"sometimes\""), "{code} {err}");
 }
 
+/// A process that ends with the value.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_without_descriptors_replaces_no_older_file() {
+    let (policies, files) = (directory(GOOD), TempDir::new().unwrap());
+    let (file, older) = (files.path().join("audit.jsonl"), files.path().join("audit.jsonl.000001"));
+    fs::write(&older, "older\n").unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_portcullis")]);
+    command.args(["serve", text(policies.path()), "--listen", "127.0.0.1:0", "--http-listen", ""]);
+    command.args(["--audit-file", text(&file), "--log", "warn", "--poll-interval-ms", "3600000"]);
+    command.env_clear().env("PORTCULLIS_AUDIT_ROTATE_BYTES", "4000");
+    command.env("PORTCULLIS_WORKER_THREADS", "1").env("PORTCULLIS_FIRST_BYTE_MS", "3600000");
+    let mut child = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let address = address(&mut child.0);
+    let (send, log) = std::sync::mpsc::channel();
+    let lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let client = Client::builder(&address).connect().await.unwrap();
+    while ask(&client).await.is_none() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // More than it has descriptors for.
+    let _silent: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+    let end = Instant::now() + NEVER;
+    let logged = |wanted: &str| log.try_iter().any(|line| line.contains(wanted));
+    while !logged("cannot accept a connection") {
+        assert!(Instant::now() < end, "descriptors are left");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    while !logged("the audit file cannot be rotated and grows on") {
+        assert!(Instant::now() < end, "it never tries");
+        assert_eq!(fs::read_to_string(&older).unwrap(), "older\n", "records are gone");
+        ask(&client).await.unwrap();
+    }
+    assert_eq!(fs::read_to_string(&older).unwrap(), "older\n");
+    assert!(fs::metadata(&file).unwrap().len() > 0);
+}
+
 /// Sends a signal, and waits for the record that comes of it.
 fn told(child: &Child, signal: &str, file: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
     let before = fs::read_to_string(file).unwrap_or_default().lines().count();

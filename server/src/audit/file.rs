@@ -16,6 +16,8 @@ use super::rotation::{self, Rotation};
 
 /// Longest last line that is looked for at the end of a file.
 const LAST_LINE_BYTES_MAX: u64 = 1 << 20;
+/// How long a file that could not be rotated grows before that is tried, and told of, again.
+const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 /// How long a consumer that is not ready is left alone.
 const NOT_READY: Duration = Duration::from_millis(2);
 
@@ -78,6 +80,8 @@ pub(super) struct Destination {
     opened_at: Instant,
     rotation: Rotation,
     rotations: u64,
+    /// A rotation failed, and the next is not tried before.
+    rotate_after: Option<Instant>,
     /// Counts openings, so that a line that was torn is not continued in another file.
     openings: u64,
     /// Bytes of the open file that are on the disk: what it held when it was opened, and what was synced since.
@@ -119,6 +123,7 @@ impl Destination {
             opened_at,
             rotation,
             rotations: 0,
+            rotate_after: None,
             openings: 0,
             kept: 0,
             unsynced: None,
@@ -137,8 +142,10 @@ impl Destination {
         {
             // A name that is not on the disk is a file that is not on the disk.
             sync_directory(path);
-            found.last_hash =
-                rotation::newest(path).and_then(|newest| hash_of_last_line(&newest).ok().flatten());
+            found.last_hash = rotation::newest(path)
+                .ok()
+                .flatten()
+                .and_then(|newest| hash_of_last_line(&newest).ok().flatten());
         }
         self.openings += 1;
         self.opened_at = Instant::now();
@@ -183,8 +190,8 @@ impl Destination {
         let Rotation { bytes, age, .. } = self.rotation;
         let full = bytes > 0 && opened.length > 0 && opened.length.saturating_add(more as u64) > bytes;
         let old = age.is_some_and(|age| opened.length > 0 && self.opened_at.elapsed() >= age);
-        if opened.regular && (full || old) {
-            self.set_aside(&path);
+        let rests = self.rotate_after.is_some_and(|after| Instant::now() < after);
+        if opened.regular && (full || old) && !rests && self.set_aside(&path) {
             rotation::prune(&path, &self.rotation);
         }
     }
@@ -207,17 +214,20 @@ impl Destination {
         }
     }
 
-    fn set_aside(&mut self, path: &Path) {
-        match rotation::rename(path) {
+    /// Whether it has another name now.
+    fn set_aside(&mut self, path: &Path) -> bool {
+        let renamed = rotation::rename(path);
+        match &renamed {
             Ok(()) => {
                 self.let_go();
                 self.rotations += 1;
             }
             Err(error) => {
                 tracing::error!(%error, path = %path.display(), "the audit file cannot be rotated and grows on");
-                self.opened_at = Instant::now();
+                self.rotate_after = Instant::now().checked_add(ROTATE_AGAIN);
             }
         }
+        renamed.is_ok()
     }
 
     /// Writes whole lines.

@@ -1,6 +1,7 @@
 //! Old audit files: `audit.jsonl` becomes `audit.jsonl.000001`, then `.000002`, so that names sort by age whatever the
 //! clock does.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,30 +20,44 @@ pub(super) struct Rotation {
     pub(super) total_bytes_max: u64,
 }
 
-/// The files that were set aside, oldest first.
-pub(super) fn set_aside(path: &Path) -> Vec<(u64, PathBuf)> {
-    let (Some(name), parent) = (path.file_name().and_then(|name| name.to_str()), directory(path)) else {
-        return Vec::new();
+/// The files that were set aside, oldest first; none where there is no directory.
+///
+/// # Errors
+/// When the directory cannot be read to its end: no list is better than one without the newest.
+pub(super) fn set_aside(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let entries = match fs::read_dir(directory(path)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
     };
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    let mut found: Vec<_> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let number = entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?.to_owned();
-            let digits = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| Some((number.parse().ok()?, entry.path())))?
-        })
-        .collect();
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        found.extend(number(name, &entry.file_name()).map(|number| (number, entry.path())));
+    }
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
-pub(super) fn newest(path: &Path) -> Option<PathBuf> {
-    set_aside(path).pop().map(|(_, path)| path)
+/// The number in the name of a file that was set aside from the one called `name`.
+fn number(name: &str, found: &OsStr) -> Option<u64> {
+    let digits = found.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
+    let plain = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
 }
 
+pub(super) fn newest(path: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(set_aside(path)?.pop().map(|(_, path)| path))
+}
+
+/// Gives the file the next number.
+///
+/// # Errors
+/// When the numbers that are taken cannot be told, or none is left; nothing is replaced.
 pub(super) fn rename(path: &Path) -> io::Result<()> {
-    let number = set_aside(path).last().map_or(0, |(number, _)| *number) + 1;
+    let last = set_aside(path)?.last().map_or(0, |(number, _)| *number);
+    let number = last.checked_add(1).ok_or_else(|| io::Error::other("no number is left for it"))?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number:06}"));
     fs::rename(path, name)
@@ -51,7 +66,12 @@ pub(super) fn rename(path: &Path) -> io::Result<()> {
 /// Deletes the oldest files beyond the bounds.
 pub(super) fn prune(path: &Path, rotation: &Rotation) {
     let Rotation { files_max, total_bytes_max, .. } = *rotation;
-    let mut kept = set_aside(path);
+    let mut kept = match set_aside(path) {
+        Ok(kept) => kept,
+        Err(error) => {
+            return tracing::error!(%error, path = %path.display(), "old audit files cannot be counted, and none goes");
+        }
+    };
     let size = |path: &Path| fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
     let mut total: u64 = kept.iter().map(|(_, path)| size(path)).sum();
     let mut count = kept.len() as u64;

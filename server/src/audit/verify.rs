@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,11 @@ pub const FINDINGS_MAX: usize = 1_000;
 const EARLY_MAX: usize = 100_000;
 
 /// The files that were set aside from an audit file and still are there, oldest first.
-#[must_use]
-pub fn older_files(path: &Path) -> Vec<PathBuf> {
-    rotation::set_aside(path).into_iter().map(|(_, path)| path).collect()
+///
+/// # Errors
+/// When their directory cannot be read.
+pub fn older_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(rotation::set_aside(path)?.into_iter().map(|(_, path)| path).collect())
 }
 
 /// One thing wrong.

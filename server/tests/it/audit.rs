@@ -51,7 +51,7 @@ impl Audited {
 }
 
 fn texts(file: &Path) -> Vec<String> {
-    let files = older_files(file).into_iter().chain([file.to_owned()]);
+    let files = older_files(file).unwrap().into_iter().chain([file.to_owned()]);
     files.map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
@@ -289,7 +289,7 @@ async fn rotation_under_load_loses_and_doubles_nothing() {
         told.extend(a.into_iter().chain(b));
         audited.sidecar.lifecycle.reload();
     }
-    let rotated = older_files(&audited.file()).len();
+    let rotated = older_files(&audited.file()).unwrap().len();
     let (lines, report) = audited.end().await;
     assert!(rotated > 5, "{rotated}");
     assert_eq!(told.len(), 6_000);

@@ -14,15 +14,16 @@ use crate::args::AuditFiles;
 const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// The files to read, in order.
-pub(super) fn sources(asked: &AuditFiles) -> Vec<PathBuf> {
+pub(super) fn sources(asked: &AuditFiles) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for file in &asked.files {
         if asked.rotated {
-            found.extend(older_files(file));
+            let older = older_files(file);
+            found.extend(older.with_context(|| format!("cannot read the directory of {}", file.display()))?);
         }
         found.push(file.clone());
     }
-    found
+    Ok(found)
 }
 
 /// Whole lines, one by one, in a buffer that is used again.

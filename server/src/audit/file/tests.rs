@@ -62,7 +62,7 @@ fn a_full_file_is_set_aside_and_the_oldest_go() {
         append(&mut destination, &format!("line {number}\n"));
     }
     assert_eq!(destination.rotations(), 5);
-    let kept: Vec<_> = rotation::set_aside(&path).into_iter().map(|(number, _)| number).collect();
+    let kept: Vec<_> = rotation::set_aside(&path).unwrap().into_iter().map(|(number, _)| number).collect();
     assert_eq!(kept, [4, 5]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "line 5\n");
     assert_eq!(fs::read_to_string(directory.path().join("audit.jsonl.000005")).unwrap(), "line 4\n");
@@ -78,7 +78,25 @@ fn a_file_that_is_given_up_takes_no_older_one_with_it() {
         append(&mut destination, &format!("line {number}\n"));
         destination.set_aside_now();
     }
-    assert_eq!(rotation::set_aside(&path).len(), 3);
+    assert_eq!(rotation::set_aside(&path).unwrap().len(), 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_set_aside_grows_on_and_replaces_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let last = directory.path().join(format!("audit.jsonl.{}", u64::MAX));
+    fs::write(&last, "somebody's\n").unwrap();
+    let mut destination = destination(&path, Rotation { bytes: 10, ..NEVER });
+    for number in 0..3 {
+        append(&mut destination, &format!("line {number}\n"));
+    }
+    assert_eq!(destination.rotations(), 0);
+    assert_eq!(fs::read_to_string(&last).unwrap(), "somebody's\n");
+    fs::remove_file(&last).unwrap();
+    append(&mut destination, "line 3\n");
+    assert_eq!(destination.rotations(), 0, "it is not tried with every write");
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 4);
 }
 
 #[test]
@@ -108,7 +126,7 @@ fn the_sum_of_old_files_is_bounded_too() {
     for _ in 0..9 {
         append(&mut destination, "line 0\n");
     }
-    assert_eq!(rotation::set_aside(&path).len(), 3);
+    assert_eq!(rotation::set_aside(&path).unwrap().len(), 3);
 }
 
 #[test]
