@@ -3,6 +3,7 @@
 //! Reads no file and no environment. Invariant: all that is wrong is reported, not the first.
 
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddress;
 
 use portcullis_engine::limit::SOURCE_BYTES_MAX;
 
@@ -224,6 +225,13 @@ impl Config {
         }
         if let Err(message) = http {
             wrong.one("http_listen", message);
+        }
+        // It could be made under a short name and moved there, where no caller could name it.
+        if let Some(path) = self.uds.as_ref().filter(|path| UnixAddress::from_pathname(path).is_err()) {
+            let bytes = path.as_os_str().len();
+            let message =
+                format!("`uds` has {bytes} bytes; the path of a socket has at most 107, and no NUL");
+            wrong.one("uds", message);
         }
     }
 }

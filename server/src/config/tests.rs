@@ -60,6 +60,16 @@ fn a_reachable_address_needs_the_option() {
 }
 
 #[test]
+fn a_socket_has_a_path_that_callers_can_name() {
+    let long = |bytes| Config { uds: Some("/".repeat(bytes).into()), ..Config::default() };
+    long(107).check().unwrap();
+    let error = long(108).check().unwrap_err().to_string();
+    assert_eq!(error, "`uds` has 108 bytes; the path of a socket has at most 107, and no NUL");
+    let nul = Config { uds: Some("/run/\0".into()), ..Config::default() };
+    assert!(nul.check().is_err());
+}
+
+#[test]
 fn policies_are_shared_where_callers_can_show_who_they_are() {
     let mut config = Config { share_policies: true, ..Config::default() };
     let told = config.check().unwrap_err().to_string();
