@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use portcullis_store::Revision;
 
 pub(crate) use audit::{
     Audit, AuditCommand, AuditFiles, AuditFilter, AuditQuery, AuditTail, AuditVerify, DecisionName,
@@ -349,7 +350,7 @@ pub(crate) struct Wait {
     pub(crate) transport: Transport,
     /// The revision to wait for, in full.
     #[arg(long)]
-    pub(crate) revision: String,
+    pub(crate) revision: Revision,
     /// How long to wait, also for a sidecar that is not there yet.
     #[arg(long, value_name = "MS", default_value_t = 60_000)]
     pub(crate) timeout_ms: u64,

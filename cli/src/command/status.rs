@@ -131,10 +131,11 @@ fn time(at: &prost_types::Timestamp) -> String {
 /// Ends when the revision is served. A sidecar that is not there yet is waited for, too.
 pub(super) fn wait(wait: &Wait) -> anyhow::Result<Exit> {
     let (begun, limit) = (Instant::now(), Duration::from_millis(wait.timeout_ms));
+    let revision = wait.revision.to_string();
     let reached = loop {
         let left = limit.saturating_sub(begun.elapsed());
         let reached = exchange(&endpoint(&wait.sidecar), &wait.transport, left, async |client| {
-            client.wait_for_revision(wait.revision.as_str(), 0, left).await
+            client.wait_for_revision(revision.as_str(), 0, left).await
         });
         match reached {
             Err(error) if may_come(&error) && begun.elapsed() + PAUSE < limit => std::thread::sleep(PAUSE),

@@ -191,4 +191,7 @@ fn a_sidecar_that_is_not_there_yet_is_waited_for() {
     let never = run(&["wait", "--uds", text(&socket), "--revision", revision, "--timeout-ms", "250"]);
     assert_eq!(never.code, 1);
     assert!(never.err.contains("pdp.sock: the sidecar cannot be reached"), "{}", never.err);
+    let mistaken = run(&["wait", "--uds", text(&socket), "--revision", "null"]);
+    assert_eq!(mistaken.code, 64, "no sidecar is waited for: {}", mistaken.err);
+    assert!(mistaken.err.contains("a revision is 64 lower-case hexadecimal digits"), "{}", mistaken.err);
 }
