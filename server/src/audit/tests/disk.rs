@@ -25,8 +25,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn fail_syncs(&self) -> usize {
-        self.fail_syncs
+    pub(crate) fn syncs(&self) -> usize {
+        self.syncs
     }
 
     pub(crate) fn lines(&self) -> usize {
