@@ -146,6 +146,9 @@ pub(crate) struct Settings {
     /// How strict to load: lenient or strict [default: lenient]
     #[arg(long, value_name = "MODE")]
     pub(crate) load_mode: Option<String>,
+    /// When the policies do not load at the start: wait or exit [default: wait]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) startup: Option<String>,
     /// How often the directory is read whether or not an event came [default: 5000]
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub(crate) poll_interval_ms: Option<String>,

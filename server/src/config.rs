@@ -21,7 +21,7 @@ use crate::audit::{AuditFailure, AuditMode};
 use crate::http::HttpLimits;
 pub use finding::Finding;
 pub(crate) use finding::joined;
-pub use words::{LoadModeName, Reflection, UdsAccess};
+pub use words::{LoadModeName, Reflection, Startup, UdsAccess};
 
 /// Everything that can be set. Flat, so that each value has one name in the file, the environment and the flags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Config {
     pub policy_directory: Option<PathBuf>,
     /// How strict policies are loaded. Default `lenient`.
     pub load_mode: LoadModeName,
+    /// What a start does when the policies do not load and no last good ones are kept: `wait` for better ones, or `exit`
+    /// with code 3. Default `wait`.
+    pub startup: Startup,
     /// Longest time between two looks at the policy directory. Default 5,000.
     pub poll_interval_ms: u64,
     /// Takes an empty policy directory at the start for a policy set that allows nothing. Default false: it is a mistake.
@@ -209,6 +212,7 @@ impl Default for Config {
         Self {
             policy_directory: None,
             load_mode: LoadModeName::Lenient,
+            startup: Startup::Wait,
             poll_interval_ms: 5_000,
             allow_empty: false,
             policy_file_bytes_max: 64 << 20,

@@ -31,7 +31,7 @@ mod worker;
 
 pub use accept::{BindError, Listeners};
 pub use app::{Outcome, ServeError, Surroundings, run, run_until};
-pub use config::{Config, ConfigError, Finding, LoadModeName, Reflection, UdsAccess};
+pub use config::{Config, ConfigError, Finding, LoadModeName, Reflection, Startup, UdsAccess};
 pub use credentials::CredentialsError;
 pub use lifecycle::{Lifecycle, Reconfigured};
 pub use telemetry::{Telemetry, TelemetryError};

@@ -6,11 +6,12 @@ mod reconfigure;
 mod service;
 mod signals;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_server::{BindError, Config, Lifecycle, Listeners, Outcome, Surroundings, Telemetry};
+use portcullis_server::{BindError, Config, Lifecycle, Listeners, Outcome, Startup, Surroundings, Telemetry};
 use portcullis_store::Store;
 
 use crate::args::Serve;
@@ -55,7 +56,13 @@ async fn serve_directory(
     let companion = Companion::new(&serve.command, &listeners, drain);
     let store = Store::open(config.store_options(directory));
 
-    let first_load = announcer.first_load(store.clone());
+    let (startup, nothing_to_serve) = (config.startup, Cell::new(false));
+    let first_load = async {
+        if !announcer.first_load(store.clone(), startup).await && startup == Startup::Exit {
+            nothing_to_serve.set(true);
+            lifecycle.stop();
+        }
+    };
     let started = Started { serve, config: config.clone() };
     let reconfiguring = reconfigure::follow(&started, &lifecycle, &log, lifecycle.reloads());
     let obeying = signals.obey(&lifecycle, &log, companion.as_ref());
@@ -80,5 +87,5 @@ async fn serve_directory(
     if outcome? == Outcome::Cut {
         tracing::warn!("open requests were cut at the end of the drain");
     }
-    exit
+    if nothing_to_serve.get() { Ok(Exit::PoliciesRejected) } else { exit }
 }

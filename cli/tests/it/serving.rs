@@ -125,6 +125,40 @@ fn the_log_is_json_where_nobody_watches_and_for_people_when_asked() {
     );
 }
 
+/// Where nothing can be served; what is kept counts as something.
+#[test]
+fn a_start_that_finds_nothing_to_serve_ends_when_that_is_asked_for() {
+    const REFUSED: &str =
+        "policy directory refused: expected a member name in double quotes, found the end of the text";
+    let (policies, state) = (directory("{"), tempfile::tempdir().unwrap());
+    let exits = |command: &mut Command| {
+        command.args(["--startup", "exit"]).env("PORTCULLIS_STATE_DIRECTORY", state.path().join("state"));
+    };
+    let mut serving = Serving::start(policies.path(), exits);
+    assert_eq!(serving.loaded(), "the policies do not load (see `portcullis check`)");
+    serving.event(REFUSED);
+    assert_eq!(serving.exit_code(), Some(3));
+
+    std::fs::write(policies.path().join("a.json"), GOOD).unwrap();
+    let mut serving = Serving::start(policies.path(), exits);
+    assert!(serving.loaded().starts_with("loaded "));
+    until("kept", || state.path().join("state/last-good").exists());
+    // Later it is as ever: what was served still is.
+    std::fs::write(policies.path().join("a.json"), "{").unwrap();
+    serving.event(REFUSED);
+    serving.signal("-TERM");
+    assert_eq!(serving.exit_code(), Some(0));
+
+    let mut serving = Serving::start(policies.path(), exits);
+    assert!(serving.loaded().starts_with("the policies do not load; serving the last good ones"));
+    serving.signal("-TERM");
+    assert_eq!(serving.exit_code(), Some(0));
+
+    let wrong = run(&["serve", text(policies.path()), "--startup", "die"]);
+    assert_eq!(wrong.code, 64);
+    assert!(wrong.err.contains("`startup` is \"die\", and must be `wait` or `exit`"), "{}", wrong.err);
+}
+
 #[test]
 fn the_state_is_one_line_of_the_log_without_what_files_say() {
     let policies = directory(GOOD);

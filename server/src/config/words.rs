@@ -22,6 +22,17 @@ impl From<LoadModeName> for portcullis_engine::LoadMode {
     }
 }
 
+/// What a start does when there is no policy set to serve, as written in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Startup {
+    /// Answers nothing, is not ready, and looks again until there is one.
+    #[default]
+    Wait,
+    /// Ends, for those whom a process that starts again and again tells more than one that is not ready.
+    Exit,
+}
+
 /// Who may open the Unix socket, as far as file permissions go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use portcullis_server::{Config, Listeners};
+use portcullis_server::{Config, Listeners, Startup};
 use portcullis_store::{Origin, Status, Store};
 use serde_json::json;
 
@@ -30,14 +30,15 @@ impl Announcer {
         self.write(|out| write_listeners(out, listeners, self.output));
     }
 
-    /// Says what the first load came to.
-    pub(super) async fn first_load(self, store: Store) {
+    /// Says what the first load came to; true when there is something to serve.
+    pub(super) async fn first_load(self, store: Store, startup: Startup) -> bool {
         let mut statuses = store.subscribe_status();
         // A look at the directory first: a policy set from the state directory comes with what was wrong.
         let judged = |status: &Status| status.rejection.is_some() || status.scans > 0;
         let loaded = statuses.wait_for(judged).await;
-        let Ok(status) = loaded.map(|status| status.clone()) else { return };
-        self.write(|out| write_first_load(out, &status, self.output));
+        let Ok(status) = loaded.map(|status| status.clone()) else { return false };
+        self.write(|out| write_first_load(out, &status, startup, self.output));
+        status.generation > 0
     }
 
     fn write(self, lines: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) {
@@ -74,7 +75,12 @@ fn write_listeners(mut out: &mut dyn Write, listeners: &Listeners, output: Outpu
     Ok(())
 }
 
-fn write_first_load(mut out: &mut dyn Write, status: &Status, output: Output) -> anyhow::Result<()> {
+fn write_first_load(
+    mut out: &mut dyn Write,
+    status: &Status,
+    startup: Startup,
+    output: Output,
+) -> anyhow::Result<()> {
     let revision = status.revision.as_ref().map(ToString::to_string).unwrap_or_default();
     let restored = matches!(status.origin, Origin::LastGood { .. });
     match (output, status.counts) {
@@ -88,7 +94,11 @@ fn write_first_load(mut out: &mut dyn Write, status: &Status, output: Output) ->
             writeln!(out, "loaded {}, revision {revision}", counts_phrase(counts))?;
         }
         (Output::Human, _) => {
-            writeln!(out, "the policies do not load; not serving until they do (see `portcullis check`)")?;
+            let then = match startup {
+                Startup::Wait => "; not serving until they do",
+                Startup::Exit => "",
+            };
+            writeln!(out, "the policies do not load{then} (see `portcullis check`)")?;
         }
         (Output::Json, counts) => {
             let counts = counts.map(counts_object);
