@@ -74,12 +74,20 @@ impl From<Ipv6Addr> for Value {
     }
 }
 
-/// To the second, as condition keys of type Date have it.
+/// To the second, as condition keys of type Date have it: `2026-01-31T12:00:00Z`, or the seconds since 1970 when the year
+/// has not four digits.
 impl From<SystemTime> for Value {
     fn from(time: SystemTime) -> Self {
-        let mut timestamp = timestamp(time);
-        timestamp.nanos = 0;
-        Self::sent(Sent::Text(timestamp.to_string()))
+        /// The first second of the year 0 and the last of the year 9999.
+        const FOUR_DIGITS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+        let prost_types::Timestamp { seconds, nanos: _ } = timestamp(time);
+        // A date that no condition reads would silently switch off a Deny.
+        let text = if FOUR_DIGITS.contains(&seconds) {
+            prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+        } else {
+            seconds.to_string()
+        };
+        Self::sent(Sent::Text(text))
     }
 }
 
@@ -314,15 +322,17 @@ impl From<v1::AuthorizeRequest> for Request {
     }
 }
 
+/// With the second rounded down, so that its nanoseconds are not negative.
 fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => prost_types::Timestamp {
-            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            nanos: since.subsec_nanos() as i32,
+    let whole = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let (seconds, nanos) = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => (whole(since), since.subsec_nanos()),
+        Err(before) => match (whole(before.duration()), before.duration().subsec_nanos()) {
+            (seconds, 0) => (-seconds, 0),
+            (seconds, nanos) => (-seconds - 1, 1_000_000_000 - nanos),
         },
-        // Credentials from before 1970 do not exist; the earliest time makes them as old as can be.
-        Err(_) => prost_types::Timestamp { seconds: 0, nanos: 0 },
-    }
+    };
+    prost_types::Timestamp { seconds, nanos: nanos as i32 }
 }
 
 #[cfg(test)]

@@ -71,6 +71,32 @@ fn a_question_that_cannot_be_answered_is_refused_with_its_fields() {
     assert_eq!(refused(request("nonsense").min_generation(2)), malformed("action"));
 }
 
+/// A time that no condition reads would leave a Deny without effect.
+#[test]
+fn conditions_read_every_time_that_a_clock_can_say() {
+    let denied_when = |condition: &str| {
+        let deny = r#""Action": "orders:Delete*", "Resource": "*""#;
+        let text = policies("orders:*").replace(deny, &format!(r#"{deny}, "Condition": {{{condition}}}"#));
+        Embedded::from_json(text).unwrap()
+    };
+    let before = denied_when(r#""DateLessThan": {"app:at": "1965-01-01T00:00:00Z"}"#);
+    let after = denied_when(r#""DateGreaterThan": {"app:at": "2100-01-01T00:00:00Z"}"#);
+    let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let until = |seconds| SystemTime::UNIX_EPOCH - Duration::from_secs(seconds);
+    for (pdp, time, denied) in [
+        (&before, until(631_152_000), true),
+        (&before, until(1 << 62), true),
+        (&before, until(1), false),
+        (&before, since(0), false),
+        (&after, since(0), false),
+        (&after, since(300_000_000_000), true),
+        (&after, since(1 << 62), true),
+    ] {
+        let decision = pdp.decide_now(request("orders:DeleteOrder").context("app:at", time)).unwrap();
+        assert_eq!(!decision.is_allowed(), denied, "{time:?}");
+    }
+}
+
 #[test]
 fn a_simulation_believes_what_it_is_told() {
     let text = policies("orders:Get*").replace(

@@ -25,6 +25,23 @@ fn values_are_sent_as_what_they_are() {
         (Value::from(443_u16), Sent::Number("443".to_owned())),
         (Value::from(vec!["a"]), Sent::List(v1::TextList { values: vec!["a".to_owned()] })),
         (Value::from(time), Sent::Text("2027-01-15T08:00:00Z".to_owned())),
+        (Value::from(UNIX_EPOCH - Duration::from_millis(500)), Sent::Text("1969-12-31T23:59:59Z".to_owned())),
+        (
+            Value::from(UNIX_EPOCH - Duration::from_secs(62_167_219_200)),
+            Sent::Text("0000-01-01T00:00:00Z".to_owned()),
+        ),
+        (
+            Value::from(UNIX_EPOCH - Duration::from_secs(62_167_219_201)),
+            Sent::Text("-62167219201".to_owned()),
+        ),
+        (
+            Value::from(UNIX_EPOCH + Duration::from_secs(253_402_300_799)),
+            Sent::Text("9999-12-31T23:59:59Z".to_owned()),
+        ),
+        (
+            Value::from(UNIX_EPOCH + Duration::from_secs(253_402_300_800)),
+            Sent::Text("253402300800".to_owned()),
+        ),
         (Value::from(-7_i64), Sent::Number("-7".to_owned())),
         (Value::from(u64::MAX), Sent::Number("18446744073709551615".to_owned())),
         (Value::from(1e21), Sent::Number("1000000000000000000000".to_owned())),
