@@ -12,7 +12,7 @@ use portcullis_engine::{
 use portcullis_proto::v1;
 use smallvec::SmallVec;
 
-use crate::message::{BatchMessage, Kept, Message, Sent, SessionMessage, Value};
+use crate::message::{BatchMessage, Kept, Message, Sent, SentSession, Value};
 use crate::refused::Refused;
 use crate::session_policy::SessionPolicyCache;
 
@@ -28,7 +28,7 @@ pub enum Detail {
 }
 
 /// A question out of its message: borrowed texts, session policies compiled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Question<'m> {
     principal: &'m str,
     action: &'m str,
@@ -91,13 +91,14 @@ pub fn authorize<'m>(
         resource,
         resource_account: present(resource_account),
         context: decode_context(pairs(context), context.len(), &mut wrong),
-        session: session.as_deref().map(|session| decode_session(session, policies, &mut wrong)),
+        session: session.as_deref().map(|session| decode_session(session.sent(), policies, &mut wrong)),
     };
     let wishes = Wishes { min_generation: *min_generation, detail };
     if wrong.is_empty() { Ok((question, wishes)) } else { Err(Refused::Malformed(wrong)) }
 }
 
-/// Decodes one question that is kept as prost has it.
+/// Decodes one question that is kept as prost has it into one that is empty: a question is large, and moving it costs as
+/// much as reading it.
 ///
 /// # Errors
 /// As [`authorize`].
@@ -105,8 +106,8 @@ pub fn authorize<'m>(
 pub fn kept<'m>(
     kept: &'m Kept<'_>,
     policies: &SessionPolicyCache,
-) -> Result<(Question<'m>, Wishes), Refused> {
-    let Kept { message, session } = kept;
+    question: &mut Question<'m>,
+) -> Result<Wishes, Refused> {
     let v1::AuthorizeRequest {
         principal,
         action,
@@ -116,30 +117,16 @@ pub fn kept<'m>(
         session: _,
         min_generation,
         detail,
-    } = *message;
+    } = kept.message;
     let mut wrong = Vec::new();
     let detail = decode_detail(*detail, &mut wrong);
+    (question.principal, question.action, question.resource) = (principal, action, resource);
+    question.resource_account = present(resource_account);
     let pairs = context.iter().map(|(key, value)| (key.as_str(), Sent::from(value)));
-    // Filled where it is returned: a question is large, and moving it costs as much as reading it.
-    let mut read = Ok((
-        Question {
-            principal,
-            action,
-            resource,
-            resource_account: present(resource_account),
-            context: Context::new(),
-            session: None,
-        },
-        Wishes { min_generation: *min_generation, detail },
-    ));
-    if let Ok((question, _)) = &mut read {
-        fill(&mut question.context, pairs, context.len(), &mut wrong);
-        question.session = session.as_ref().map(|session| decode_session(session, policies, &mut wrong));
-    }
-    if !wrong.is_empty() {
-        read = Err(Refused::Malformed(wrong));
-    }
-    read
+    fill(&mut question.context, pairs, context.len(), &mut wrong);
+    question.session = kept.session().map(|session| decode_session(session, policies, &mut wrong));
+    let wishes = Wishes { min_generation: *min_generation, detail };
+    if wrong.is_empty() { Ok(wishes) } else { Err(Refused::Malformed(wrong)) }
 }
 
 /// A batch, and what its items share, read once for all of them.
@@ -170,7 +157,7 @@ pub fn batch<'m, 'b>(
         return Err(Refused::Malformed(wrong));
     }
     let session = session.as_deref().map(|session| {
-        let session = decode_session(session, policies, &mut wrong);
+        let session = decode_session(session.sent(), policies, &mut wrong);
         if wrong.is_empty() { Ok(session) } else { Err(wrong) }
     });
     Ok(Batch { message, wishes: Wishes { min_generation: *min_generation, detail }, session })
@@ -208,7 +195,7 @@ impl<'m, 'b> Batch<'m, 'b> {
         let inherited = pairs(shared)
             .filter(|(key, _)| too_many || !context.iter().any(|(own, _)| own.eq_ignore_ascii_case(key)));
         let session = match (session.as_deref(), &self.session) {
-            (Some(own), _) => Some(decode_session(own, policies, &mut wrong)),
+            (Some(own), _) => Some(decode_session(own.sent(), policies, &mut wrong)),
             (None, Some(Ok(shared))) => Some(shared.clone()),
             (None, Some(Err(violations))) => {
                 wrong.extend_from_slice(violations);
@@ -341,9 +328,14 @@ fn fill<'m>(
     let most = limit::CONTEXT_KEYS_MAX + 1;
     // A filter promises no length, and growing step by step costs more than all the rest here.
     context.reserve(count.min(most));
-    context.extend(entries.take(most).filter_map(|(key, value)| entry(key, value, wrong)));
+    for (key, value) in entries.take(most) {
+        if let Some(pair) = entry(key, value, wrong) {
+            context.push(pair);
+        }
+    }
 }
 
+#[inline]
 fn entry<'m>(
     key: &'m str,
     value: Sent<'m>,
@@ -366,11 +358,11 @@ fn entry<'m>(
 }
 
 fn decode_session<'m>(
-    message: &'m SessionMessage<'_>,
+    session: SentSession<'m, impl ExactSizeIterator<Item = &'m str>>,
     cache: &SessionPolicyCache,
     wrong: &mut Vec<Violation>,
 ) -> QuestionSession<'m> {
-    let SessionMessage {
+    let SentSession {
         policies,
         policy_arns,
         tags,
@@ -380,13 +372,13 @@ fn decode_session<'m>(
         source_identity,
         federated_provider,
         issuer,
-    } = message;
+    } = session;
     // Whether a tag passes on matters to the next session, not to a decision in this one.
     if transitive_tag_keys.len() > limit::SESSION_TAGS_MAX {
         let description = format!("has more than {} entries", limit::SESSION_TAGS_MAX);
         wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
     }
-    for key in transitive_tag_keys.iter().take(limit::SESSION_TAGS_MAX) {
+    for key in transitive_tag_keys.take(limit::SESSION_TAGS_MAX) {
         // Too many tags are refused by their number.
         if tags.len() <= limit::SESSION_TAGS_MAX && !tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(key))
         {
@@ -394,8 +386,8 @@ fn decode_session<'m>(
             wrong.push(Violation { field: "session.transitive_tag_keys".to_owned(), description });
         }
     }
-    let mut time = |field: &str, time: &Option<prost_types::Timestamp>| {
-        time.as_ref().and_then(|time| instant(field, time).map_err(|violation| wrong.push(violation)).ok())
+    let mut time = |field: &str, time: Option<&prost_types::Timestamp>| {
+        time.and_then(|time| instant(field, time).map_err(|violation| wrong.push(violation)).ok())
     };
     let issued_at = time("session.issued_at", issued_at);
     let mfa_authenticated_at = time("session.mfa_authenticated_at", mfa_authenticated_at);

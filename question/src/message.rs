@@ -99,17 +99,89 @@ impl BatchMessage<'_> {
     }
 }
 
-/// An AuthorizeRequest as prost has it, its session read.
+/// An AuthorizeRequest as prost has it, and room for what is not kept there as it is needed.
 #[derive(Debug)]
 pub struct Kept<'m> {
     pub(crate) message: &'m v1::AuthorizeRequest,
-    pub(crate) session: Option<SessionMessage<'m>>,
+    tags: Vec<(&'m str, &'m str)>,
 }
 
 impl<'m> From<&'m v1::AuthorizeRequest> for Kept<'m> {
     #[inline]
     fn from(message: &'m v1::AuthorizeRequest) -> Self {
-        Self { message, session: message.session.as_ref().map(SessionMessage::from) }
+        let session = message.session.as_ref();
+        Self { message, tags: session.map(|session| pairs(&session.tags).collect()).unwrap_or_default() }
+    }
+}
+
+impl Kept<'_> {
+    /// Its session.
+    #[inline]
+    pub(crate) fn session(&self) -> Option<SentSession<'_, impl ExactSizeIterator<Item = &str>>> {
+        let v1::Session {
+            policies,
+            policy_arns,
+            tags: _,
+            transitive_tag_keys,
+            issued_at,
+            mfa_authenticated_at,
+            source_identity,
+            federated_provider,
+            issuer,
+        } = self.message.session.as_ref()?;
+        Some(SentSession {
+            policies,
+            policy_arns,
+            tags: &self.tags,
+            transitive_tag_keys: transitive_tag_keys.iter().map(String::as_str),
+            issued_at: issued_at.as_ref(),
+            mfa_authenticated_at: mfa_authenticated_at.as_ref(),
+            source_identity,
+            federated_provider,
+            issuer,
+        })
+    }
+}
+
+/// A session, wherever it is kept.
+#[derive(Debug)]
+pub(crate) struct SentSession<'m, K> {
+    pub(crate) policies: &'m [String],
+    pub(crate) policy_arns: &'m [String],
+    pub(crate) tags: &'m [(&'m str, &'m str)],
+    pub(crate) transitive_tag_keys: K,
+    pub(crate) issued_at: Option<&'m Timestamp>,
+    pub(crate) mfa_authenticated_at: Option<&'m Timestamp>,
+    pub(crate) source_identity: &'m str,
+    pub(crate) federated_provider: &'m str,
+    pub(crate) issuer: &'m str,
+}
+
+impl SessionMessage<'_> {
+    /// As it was sent.
+    pub(crate) fn sent(&self) -> SentSession<'_, impl ExactSizeIterator<Item = &str>> {
+        let Self {
+            policies,
+            policy_arns,
+            tags,
+            transitive_tag_keys,
+            issued_at,
+            mfa_authenticated_at,
+            source_identity,
+            federated_provider,
+            issuer,
+        } = self;
+        SentSession {
+            policies,
+            policy_arns,
+            tags,
+            transitive_tag_keys: transitive_tag_keys.iter().copied(),
+            issued_at: issued_at.as_ref(),
+            mfa_authenticated_at: mfa_authenticated_at.as_ref(),
+            source_identity,
+            federated_provider,
+            issuer,
+        }
     }
 }
 
@@ -186,7 +258,7 @@ impl<'m> From<&'m v1::Session> for SessionMessage<'m> {
         Self {
             policies: Cow::Borrowed(policies),
             policy_arns: Cow::Borrowed(policy_arns),
-            tags: tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            tags: pairs(tags).collect(),
             transitive_tag_keys: transitive_tag_keys.iter().map(String::as_str).collect(),
             issued_at: *issued_at,
             mfa_authenticated_at: *mfa_authenticated_at,
@@ -195,6 +267,10 @@ impl<'m> From<&'m v1::Session> for SessionMessage<'m> {
             issuer,
         }
     }
+}
+
+fn pairs(texts: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    texts.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
 fn borrowed(context: &BTreeMap<String, v1::ContextValue>) -> Context<'_> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_engine as engine;
 use portcullis_engine::{Effect, Instant, LoadMode, OwnedKeys, RequestInput};
 use portcullis_proto::v1;
-use portcullis_question::{self as question, Detail, Kept, Refused, SessionPolicyCache};
+use portcullis_question::{self as question, Detail, Kept, Question, Refused, SessionPolicyCache};
 use portcullis_store::{Snapshot, Store};
 
 use super::LoadError;
@@ -81,12 +81,9 @@ impl Decider {
             LoadMode::Strict => &self.policies.strict,
         };
         let message = Kept::from(message);
-        // Looked at where they are: both are large, and moving them costs as much as reading them.
-        let read = question::kept(&message, policies);
-        let (question, wishes) = match &read {
-            Ok((question, wishes)) => (question, *wishes),
-            Err(refused) => return Err(refused.clone()),
-        };
+        let mut question = Question::default();
+        let wishes = question::kept(&message, policies, &mut question)?;
+        // Looked at where it is: it is large, and moving it costs as much as reading it.
         let parsed = question.parse(now, owned_keys);
         let request = match &parsed {
             Ok(request) => request,

@@ -5,7 +5,11 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use prost::Message as _;
 
+use portcullis_engine::LoadMode;
+
 use super::*;
+use crate::message::Kept;
+use crate::{Question, SessionPolicyCache};
 
 /// Short texts that often meet again, some not ASCII.
 fn text() -> BoxedStrategy<String> {
@@ -223,6 +227,24 @@ proptest! {
                 same_streamed(&bytes)?;
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_decoded_as_what_was_sent(mut question in question(), clean in any::<bool>()) {
+        // Some with nothing wrong, whose content is compared, and not what is wrong with them alone.
+        question.detail = question.detail.rem_euclid(4);
+        if let Some(session) = question.session.as_mut().filter(|_| clean) {
+            session.policies.clear();
+            session.transitive_tag_keys.retain(|key| session.tags.contains_key(key));
+            (session.issued_at, session.mfa_authenticated_at) = (None, Some(prost_types::Timestamp::default()));
+        }
+        let policies = SessionPolicyCache::new(0, LoadMode::Lenient);
+        let message = Message::from(&question);
+        let sent = crate::authorize(&message, &policies);
+        let kept = Kept::from(&question);
+        let mut read = Question::default();
+        let wishes = crate::kept(&kept, &policies, &mut read);
+        prop_assert_eq!(format!("{:?}", wishes.map(|wishes| (read, wishes))), format!("{sent:?}"));
     }
 
     #[test]
