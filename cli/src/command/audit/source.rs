@@ -18,8 +18,7 @@ pub(super) fn sources(asked: &AuditFiles) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for file in &asked.files {
         if asked.rotated {
-            let older = older_files(file);
-            found.extend(older.with_context(|| format!("cannot read the directory of {}", file.display()))?);
+            found.extend(set_aside(file)?);
         }
         found.push(file.clone());
     }
@@ -85,6 +84,8 @@ pub(super) struct Follower {
     path: PathBuf,
     reader: BufReader<File>,
     inode: u64,
+    /// The newest file that had been set aside when this one was opened; what comes after this one stands behind it.
+    older: Option<PathBuf>,
     line: Vec<u8>,
     /// What was returned before is to be cleared first.
     whole: bool,
@@ -92,9 +93,17 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let inode = file.metadata()?.ino();
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), inode, line: Vec::new(), whole: true })
+        let (file, inode) = opened(path)?;
+        // Listed after it was opened: when it was set aside in between, it stands in the list itself.
+        let older = set_aside(path)?.pop();
+        Ok(Self {
+            path: path.to_owned(),
+            reader: BufReader::new(file),
+            inode,
+            older,
+            line: Vec::new(),
+            whole: true,
+        })
     }
 
     /// The next whole line; none while there is none yet. An unfinished one is kept for later.
@@ -106,7 +115,8 @@ impl Follower {
         Ok(self.whole.then_some(&self.line))
     }
 
-    /// Goes on to the new file when this one was set aside and is read to its end.
+    /// Goes on to the next file when this one was set aside and is read to its end: to the one that was set aside after it,
+    /// or to the current one.
     pub(super) fn moved_on(&mut self) -> anyhow::Result<bool> {
         let Ok(metadata) = fs::metadata(&self.path) else { return Ok(false) };
         if metadata.ino() == self.inode {
@@ -116,9 +126,36 @@ impl Follower {
         if !self.reader.fill_buf()?.is_empty() {
             return Ok(true);
         }
-        *self = Self::open(&self.path)?;
+        // Opened before the list is made, so that it cannot become another than the one after this unnoticed.
+        let current = Self::open(&self.path)?;
+        *self = match self.next_set_aside()? {
+            Some(next) => {
+                let (file, inode) = opened(&next)?;
+                Self { reader: BufReader::new(file), inode, older: Some(next), ..current }
+            }
+            None => current,
+        };
         Ok(true)
     }
+
+    /// The file that was set aside after this one, if it is still there.
+    fn next_set_aside(&self) -> anyhow::Result<Option<PathBuf>> {
+        let found = set_aside(&self.path)?;
+        let known = found.iter().position(|path| Some(path) == self.older.as_ref()).map_or(0, |at| at + 1);
+        let is_this = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.ino() == self.inode);
+        Ok(found.into_iter().skip(known).find(|path| !is_this(path)))
+    }
+}
+
+fn opened(path: &Path) -> anyhow::Result<(File, u64)> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let inode = file.metadata()?.ino();
+    Ok((file, inode))
+}
+
+/// The files that were set aside from one, oldest first.
+fn set_aside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    older_files(path).with_context(|| format!("cannot read the directory of {}", path.display()))
 }
 
 #[cfg(test)]
@@ -142,5 +179,39 @@ mod tests {
             }
         }
         assert_eq!(found, [(1, true), (0, true), (2, true), (LINE_BYTES_MAX, true), (4, false)]);
+    }
+    #[test]
+    fn no_file_is_passed_over_that_was_set_aside_between_two_looks() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let aside = |number: u64| directory.path().join(format!("audit.jsonl.{number:06}"));
+        let rotate = |number| {
+            fs::rename(&path, aside(number)).unwrap();
+            fs::write(&path, format!("after {number}\n")).unwrap();
+        };
+        fs::write(aside(3), "of another day\n").unwrap();
+        fs::write(&path, "first\n").unwrap();
+        let mut follower = Follower::open(&path).unwrap();
+        let mut read = || {
+            let mut lines = Vec::new();
+            loop {
+                while let Some(line) = follower.next().unwrap() {
+                    lines.push(String::from_utf8(line.to_vec()).unwrap());
+                }
+                if !follower.moved_on().unwrap() {
+                    return lines;
+                }
+            }
+        };
+        (4..=6).for_each(rotate);
+        assert_eq!(read(), ["first", "after 4", "after 5", "after 6"]);
+        (7..=9).for_each(rotate);
+        // What is kept has a bound.
+        fs::remove_file(aside(3)).unwrap();
+        fs::remove_file(aside(7)).unwrap();
+        assert_eq!(read(), ["after 7", "after 8", "after 9"]);
+        fs::rename(&path, directory.path().join("audit.jsonl.1")).unwrap();
+        fs::write(&path, "after another's rotation\n").unwrap();
+        assert_eq!(read(), ["after another's rotation"]);
     }
 }
