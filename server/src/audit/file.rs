@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::rotation::{self, Rotation};
 
@@ -343,7 +344,10 @@ fn standard_output() -> io::Result<Opened> {
 fn named_pipe(path: &Path) -> io::Result<Opened> {
     // Without waiting for a reader; writing then waits like on any pipe.
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NXIO) => return Err(io::Error::other("is a named pipe that nobody reads")),
+        opened => File::from(opened?),
+    };
     if !file.metadata()?.file_type().is_fifo() {
         return Err(io::Error::other("is no longer a named pipe"));
     }
@@ -363,12 +367,9 @@ fn regular_file(path: &Path) -> io::Result<Opened> {
     if !metadata.is_file() {
         return Err(io::Error::other("is not a regular file"));
     }
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
-            return Err(io::Error::other("another process writes it"));
-        }
-        // A file system without locks is no reason not to write.
-        _ => {}
+    // A file system without locks is no reason not to write.
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(io::Error::other("another process writes it"));
     }
     let mut length = metadata.len();
     let mut last = [b'\n'];
