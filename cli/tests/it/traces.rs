@@ -436,6 +436,7 @@ fn what_is_of_no_use_is_said_before_anything_is_bound() {
         (vec![("OTEL_TRACES_EXPORTER", "zipkin")], "zipkin"),
         (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector.example")], "ftp://collector.example"),
         (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "collector.example:4318")], "begins with http:// or https://"),
+        (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:otlp")], "names no host and port"),
         (vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", &missing)], "missing.pem"),
         (vec![https, ("OTEL_EXPORTER_OTLP_CERTIFICATE", &key)], "without certificates"),
         (

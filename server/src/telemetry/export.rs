@@ -7,6 +7,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Authority;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _, WithTonicConfig as _};
@@ -95,9 +96,10 @@ pub(super) fn check(set: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, 
             wrong.push((name, format!("`{name}` is `{other}`; there is `grpc` and `http/protobuf`")));
         }
     }
-    let reason = match endpoint.split_once("://").map(|(scheme, _)| scheme) {
-        Some("http" | "https") => None,
-        Some("unix") | None if is_grpc(set) => None,
+    let reason = match endpoint.split_once("://") {
+        Some(("http" | "https", rest)) => no_address(rest),
+        None if is_grpc(set) => no_address(&endpoint),
+        Some(("unix", _)) if is_grpc(set) => None,
         _ => Some("is no address that begins with http:// or https://"),
     };
     let shown = without_credentials(&endpoint);
@@ -106,6 +108,16 @@ pub(super) fn check(set: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, 
         wrong.extend(Tls::read(set).err());
     }
     wrong
+}
+
+/// Why this names no host, when it does not: `HOST[:PORT][/PATH]`.
+fn no_address(text: &str) -> Option<&'static str> {
+    let authority = text.split('/').next().and_then(|text| text.parse::<Authority>().ok());
+    let is_host = authority.is_some_and(|authority| {
+        let has_port = !authority.as_str().ends_with(authority.host());
+        !authority.host().is_empty() && (!has_port || authority.port_u16().is_some())
+    });
+    (!is_host).then_some("names no host and port")
 }
 
 /// An address as it may stand in a log: without the part that can hold a password.
@@ -154,6 +166,18 @@ impl<E: Export + 'static> Export for OnRuntime<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_may_have_a_port() {
+        for good in
+            ["collector", "127.0.0.1:4318", "[::1]:4318/v1/traces", "user:p@ss@collector:4318", "[::1]"]
+        {
+            assert_eq!(no_address(good), None, "{good}");
+        }
+        for bad in ["", ":4318", "127.0.0.1:port", "127.0.0.1:70000", "collector:", "/v1/traces", "a b"] {
+            assert!(no_address(bad).is_some(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_password_in_an_address_is_not_shown() {
