@@ -92,6 +92,7 @@ fn read_once(directory: &Path, rules: &Rules) -> Option<Reading> {
 
 /// What the directory looked like, and the directory itself, held open.
 struct Look<'a> {
+    directory: &'a Path,
     root: Root,
     base: PathBuf,
     listing: Listing,
@@ -99,11 +100,11 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn take(directory: &Path, limits: &'a Limits) -> Result<Self, Fault> {
+    fn take(directory: &'a Path, limits: &'a Limits) -> Result<Self, Fault> {
         let root = Root::open(directory).map_err(|errno| Fault::of_root(directory, errno.into()))?;
         let base = base(&root);
         let listing = Listing::of(&root, &base, limits);
-        Ok(Self { root, base, listing, limits })
+        Ok(Self { directory, root, base, listing, limits })
     }
 
     /// The files that were listed; `None` when one of them is another file by now.
@@ -127,7 +128,14 @@ impl<'a> Look<'a> {
     }
 
     fn still_holds(&self) -> bool {
-        base(&self.root) == self.base && Listing::of(&self.root, &self.base, self.limits) == self.listing
+        base(&self.root) == self.base
+            && Listing::of(&self.root, &self.base, self.limits) == self.listing
+            && self.has_its_name()
+    }
+
+    /// A directory that lost its name to another is on its way to be deleted: what it lacks says nothing.
+    fn has_its_name(&self) -> bool {
+        self.root.identity().is_ok_and(|held| identity(self.directory) == Some(held))
     }
 }
 

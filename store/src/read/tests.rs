@@ -262,6 +262,29 @@ fn a_change_between_the_two_looks_is_seen() {
 }
 
 #[test]
+fn a_directory_that_lost_its_name_is_not_what_is_read() {
+    let base = root();
+    for version in ["v1", "v2"] {
+        write(&base, &format!("{version}/a.json"), version);
+        write(&base, &format!("{version}/b.json"), version);
+    }
+    let (link, next) = (base.path().join("current"), base.path().join("next"));
+    symlink("v1", &link).unwrap();
+    // Opened before the swap, looked at when half of it is deleted already.
+    let limits = Limits::default();
+    let opened = Look::take(&link, &limits).unwrap();
+    symlink("v2", &next).unwrap();
+    std::fs::rename(&next, &link).unwrap();
+    std::fs::remove_file(base.path().join("v1/a.json")).unwrap();
+    let look = Look { listing: Listing::of(&opened.root, &opened.base, &limits), ..opened };
+    assert_eq!(names(&look.read(false).unwrap()), ["b.json"]);
+    assert!(!look.still_holds());
+    assert_eq!(read(&link).sources[0].bytes, b"v2");
+    std::fs::remove_file(&link).unwrap();
+    assert!(!look.still_holds(), "nor one whose name is gone");
+}
+
+#[test]
 fn versions_of_a_swapped_directory_are_never_mixed() {
     let root = root();
     let swap = |version: u32| {
