@@ -146,9 +146,9 @@ pub struct Config {
     pub response_bytes_max: usize,
     /// Questions of one batch. Default 100.
     pub batch_items_max: usize,
-    /// Requests under way in the whole process; one more is shed. Half of them at most wait for something (the rest of
-    /// their message, a revision, a simulation), and a quarter is for questions that are answered at once. Streams and
-    /// watchers are counted apart, and there may be as many; watchers of health a quarter. Default 4,096.
+    /// Requests under way in the whole process; one more is shed. A quarter of them at most waits for a revision or a
+    /// simulation, a quarter for the rest of its message, and a quarter is for questions that are answered at once.
+    /// Streams and watchers are counted apart, and there may be as many; watchers of health a quarter. Default 4,096.
     pub requests_in_flight_max: usize,
     /// Longest time for one request, reading it included. Default 2,000.
     pub request_timeout_ms: u64,
