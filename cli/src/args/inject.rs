@@ -13,7 +13,7 @@ CronJobs and Pods, also those in a List, in YAML or JSON. Everything else in the
 comments included. A manifest that has the sidecar gets it anew, so that twice is once. The report goes to
 standard error; at a mistake nothing is written and the exit code is 1.
 
-Each container of a pod gets the socket's volume and PORTCULLIS_SOCKET, the path of the socket.
+Each container of a pod, init containers too, gets the socket's volume and PORTCULLIS_SOCKET, the path of the socket.
 The annotation portcullis.dev/inject: disabled, on the workload or its pod template, leaves a workload alone.
 
 --uninject takes out what inject put in. A list or mapping without an entry, where one was there before, is left
@@ -41,7 +41,8 @@ pub(crate) struct Inject {
     /// An ordinary container, for clusters before 1.29: nothing waits for it, and a Job would not end.
     #[arg(long)]
     pub(crate) no_native: bool,
-    /// Serve health and metrics over HTTP on this port of the pod; 0 is no, and the probes ask over the socket.
+    /// Serve health and metrics over HTTP on this port of the pod, which gets the label portcullis.dev/sidecar for the
+    /// chart's PodMonitor; 0 is no, and the probes ask over the socket.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) http_port: u16,
     /// Where the sidecar records every decision.
@@ -50,11 +51,11 @@ pub(crate) struct Inject {
     /// A setting of `serve`, by its name in the configuration file.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
-    /// What the sidecar's container requests.
-    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_value = "cpu=10m,memory=32Mi")]
+    /// What the sidecar's container requests, besides or instead of cpu=10m,memory=32Mi; `cpu=` is none.
+    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',')]
     pub(crate) requests: Vec<String>,
-    /// What it is limited to.
-    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',', default_value = "cpu=1,memory=128Mi")]
+    /// What it is limited to, besides or instead of cpu=1,memory=128Mi; `cpu=` is none.
+    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',')]
     pub(crate) limits: Vec<String>,
 }
 

@@ -4,16 +4,17 @@
 
 mod edit;
 mod pod;
+mod resources;
 mod sidecar;
 mod tree;
 mod workload;
 mod write;
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use serde_json::{Map, Value};
 
 use self::edit::Editor;
 use self::sidecar::{Sidecar, Source};
@@ -74,6 +75,10 @@ fn change(text: &str, sidecar: Option<&Sidecar>, report: &mut String) -> Result<
             let sentence = format!("{title} would never end with --no-native: disable it there");
             return Err(Fault::new(pod.spec, sentence));
         }
+        if pod.labels_select && sidecar.http_port != 0 {
+            let sentence = format!("{title} has no `selector`, so that a label would become one: write it");
+            return Err(Fault::new(pod.template, sentence));
+        }
         pod::add(editor, pod, sidecar)?;
         Ok("injected")
     })?;
@@ -116,34 +121,65 @@ fn can_be_taken_out(bare: &str, injected: &str) -> Result<(), Fault> {
     }
 }
 
-/// What the flags say, checked as the sidecar would.
+/// Settings that are what the other flags say.
+const DECIDED: [(&str, &str); 5] = [
+    ("policy_directory", "--policies says where policies are"),
+    ("http_listen", "--http-port says where HTTP is served"),
+    ("audit_file", "--audit says where decisions are recorded"),
+    ("uds", "callers and probes look for the socket where it is"),
+    ("token_file", "a sidecar asks for no token; `uds_allowed_uids` says who may connect"),
+];
+
+/// What the flags say, checked as the sidecar and the API server would.
 fn sidecar_of(inject: &Inject) -> anyhow::Result<Sidecar> {
-    let policies = inject.policies.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?;
-    let given =
-        inject.set.iter().map(|given| pair(given).map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let mut sidecar = Sidecar::new(inject, policies, given.collect::<anyhow::Result<_>>()?);
-    sidecar.requests = quantities(&inject.requests)?;
-    sidecar.limits = quantities(&inject.limits)?;
+    let mut policies = Vec::new();
+    for text in &inject.policies {
+        let source = source(text)?;
+        if !policies.contains(&source) {
+            policies.push(source);
+        }
+    }
+    if inject.image.as_ref().is_some_and(String::is_empty) {
+        return Err(usage("--image must name an image"));
+    }
+    if matches!(inject.http_port, 1..1024) {
+        return Err(usage("--http-port must be 1024 or more, or 0"));
+    }
+    let mut sidecar = Sidecar::new(inject, policies, settings(&inject.set)?);
+    (sidecar.requests, sidecar.limits) = resources::of_flags(&inject.requests, &inject.limits)?;
     configuration::check_variables(&sidecar.variables())?;
     Ok(sidecar)
+}
+
+fn settings(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    for text in given {
+        let (name, value) = pair(text)?;
+        let name = name.to_ascii_lowercase();
+        if let Some((name, why)) = DECIDED.iter().find(|(decided, _)| *decided == name) {
+            return Err(usage(format!("`{name}` cannot be set here: {why}")));
+        }
+        settings.insert(name, value.to_owned());
+    }
+    Ok(settings)
 }
 
 fn pair(given: &str) -> anyhow::Result<(&str, &str)> {
     given.split_once('=').ok_or_else(|| usage(format!("`{given}` must be NAME=VALUE")))
 }
 
-fn quantities(given: &[String]) -> anyhow::Result<Map<String, Value>> {
-    given.iter().map(|text| pair(text).map(|(name, value)| (name.to_owned(), Value::from(value)))).collect()
-}
-
 fn source(text: &str) -> anyhow::Result<Source> {
-    let source = match text.split_once('/') {
-        None => Source::ConfigMap(text.to_owned()),
-        Some(("configmap", name)) => Source::ConfigMap(name.to_owned()),
-        Some(("secret", name)) => Source::Secret(name.to_owned()),
-        Some(_) => return Err(usage(format!("--policies `{text}` must be NAME or secret/NAME"))),
-    };
-    Ok(source)
+    let (kind, name) = text.split_once('/').unwrap_or(("configmap", text));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = name.len() <= 253
+        && name.starts_with(plain)
+        && name.ends_with(plain)
+        && name.chars().all(|c| plain(c) || matches!(c, '-' | '.'));
+    match kind {
+        "configmap" if is_name => Ok(Source::ConfigMap(name.to_owned())),
+        "secret" if is_name => Ok(Source::Secret(name.to_owned())),
+        _ => Err(usage(format!("--policies `{text}` must be NAME or secret/NAME"))),
+    }
 }
 
 #[cfg(test)]

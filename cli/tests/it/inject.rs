@@ -254,7 +254,22 @@ fn settings_that_would_stop_the_sidecar_are_usage_errors() {
         (&["--policies", "p", "--set", "load_mode=hard"], "`load_mode` is"),
         (&["--policies", "p", "--set", "load_mode"], "must be NAME=VALUE"),
         (&["--policies", "pod/p"], "must be NAME or secret/NAME"),
+        (&["--policies", ""], "must be NAME or secret/NAME"),
+        (&["--policies", "secret/"], "must be NAME or secret/NAME"),
+        (&["--policies", "Team_A"], "must be NAME or secret/NAME"),
+        (&["--policies", "configmap/a/b"], "must be NAME or secret/NAME"),
+        (&["--policies", "p", "--image", ""], "must name an image"),
+        (&["--policies", "p", "--http-port", "80"], "must be 1024 or more"),
+        (&["--policies", "p", "--set", "uds=/tmp/s"], "`uds` cannot be set here: callers and probes look"),
+        (&["--policies", "p", "--set", "HTTP_LISTEN="], "`http_listen` cannot be set here: --http-port"),
         (&["--policies", "p", "--limits", "memory"], "must be NAME=VALUE"),
+        (&["--policies", "p", "--limits", "memory=64MB"], "`64MB` is no quantity"),
+        (&["--policies", "p", "--limits", "ram=1"], "`ram` is no resource of a container"),
+        (&["--policies", "p", "--limits", "cpu=5m"], "--requests cpu=10m is more than its limit, 5m"),
+        (
+            &["--policies", "p", "--requests", "memory=1Gi"],
+            "--requests memory=1Gi is more than its limit, 128Mi",
+        ),
         (&[], "--policies"),
         (&["--uninject", "--policies", "p"], "cannot be used with"),
     ] {
@@ -262,5 +277,22 @@ fn settings_that_would_stop_the_sidecar_are_usage_errors() {
         let run = run_with_input(&arguments, MANIFEST);
         assert_eq!((run.code, run.out.as_str()), (64, ""), "{arguments:?}");
         assert!(run.err.contains(sentence), "{arguments:?}: {}", run.err);
+    }
+}
+
+/// A given amount is instead of the usual one of its name, and the probes are among those that may connect.
+#[test]
+fn what_is_given_is_beside_what_is_usual() {
+    let flags = ["inject", "--policies", "p", "--policies", "configmap/p"];
+    let given = ["--requests", "cpu=,memory=48Mi", "--limits", "memory=96Mi", "--set", "UDS_ALLOWED_UIDS=7"];
+    let run = run_with_input(&[&flags[..], &given[..]].concat(), MANIFEST);
+    assert_eq!(run.code, 0, "{}", run.err);
+    for part in [
+        "requests:\n              memory: \"48Mi\"\n",
+        "limits:\n              cpu: \"1\"\n              memory: \"96Mi\"\n",
+        "- name: PORTCULLIS_UDS_ALLOWED_UIDS\n              value: \"7,65532\"\n",
+        "- name: portcullis-policies\n              mountPath: /policies\n",
+    ] {
+        assert!(run.out.contains(part), "{part}: {}", run.out);
     }
 }

@@ -34,7 +34,7 @@ fn settings() -> Vec<(&'static [&'static str], Value)> {
                 "--http-port=9181",
                 "--audit=file",
                 "--set=load_mode=strict",
-                "--set=uds_allowed_uids=10001,65532",
+                "--set=uds_allowed_uids=10001",
                 "--set=requests_in_flight_max=100",
                 "--requests=cpu=20m,memory=48Mi",
                 "--limits=cpu=2,memory=64Mi",
@@ -110,6 +110,34 @@ pub(crate) fn like_the_chart(rig: &Rig) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The PodMonitor of a release for sidecars selects the pods, of which there are metrics, and the port.
+pub(crate) fn scraped(rig: &Rig) -> anyhow::Result<()> {
+    let values = json!({
+        "mode": "sidecar", "sidecar": {"http": true}, "monitoring": {"podMonitor": {"enabled": true}},
+    });
+    let rendered =
+        rig.helm_text("template", values::template_arguments(rig, &Rig::chart(), &values)?.into_iter())?;
+    let rendered = manifest::objects(&rendered)?;
+    let monitor = rendered.iter().find(|object| object.kind() == "PodMonitor").context("no PodMonitor")?;
+    let port = monitor.text("/spec/podMetricsEndpoints/0/port");
+    let service = fs::read_to_string(Rig::here().join("service.yaml"))?;
+    for (flags, wanted) in [
+        (&["--policies=p", "--http-port=9181"] as &[_], true),
+        (&["--policies=p", "--http-port=9181", "--no-native"], true),
+        (&["--policies=p"], false),
+    ] {
+        let objects = manifest::objects(&inject(rig, flags, &service)?)?;
+        let pod = objects.iter().find_map(Object::pod).context("no workload")?;
+        let selected = manifest::selects(monitor.at("/spec/selector"), &pod.labels());
+        let has_port = pod.container_ports().any(|one| one.text("/name") == port);
+        ensure!(
+            selected == wanted && has_port == wanted,
+            "{flags:?}: selected {selected}, with the port {has_port}, and it should be {wanted}"
+        );
+    }
+    Ok(())
+}
+
 /// The example without Helm is what the example's chart renders, but for comments and the order of variables.
 pub(crate) fn like_the_example(rig: &Rig, chart: &Case, plain: &Case) -> anyhow::Result<()> {
     let pod = |case: &Case| -> anyhow::Result<Value> {
@@ -156,8 +184,10 @@ pub(crate) fn taken(place: Place<'_>) -> anyhow::Result<()> {
     let (stay, end) = (read("workloads.yaml")?, read("workloads-that-end.yaml")?);
     let flags = ["--policies=orders-policies", "--policies=secret/sealed", "--audit=file"];
     let mut kinds = Vec::new();
-    for (text, old) in [(&stay, false), (&end, false), (&stay, true)] {
-        let flags = if old { [&flags[..], &["--no-native"]].concat() } else { flags.to_vec() };
+    for (text, more) in
+        [(&stay, &["--http-port=9181"] as &[_]), (&end, &["--http-port=9181"]), (&stay, &["--no-native"])]
+    {
+        let flags = [&flags[..], more].concat();
         let with = inject(place.rig, &flags, text)?;
         ensure!(inject(place.rig, &flags, &with)? == with, "twice is not once");
         ensure!(inject(place.rig, &["--uninject"], &with)? == *text, "out again leaves another text");

@@ -147,6 +147,7 @@ fn trials(stage: &Arc<Stage>) -> Vec<Trial> {
             pods::injected(stage.place("pods-injected")?, &stage.schemas)
         }),
         trial(stage, "inject: like the chart", |stage| inject::like_the_chart(&stage.rig)),
+        trial(stage, "inject: metrics are scraped", |stage| inject::scraped(&stage.rig)),
         trial(stage, "inject: the example is the same", |stage| {
             let (chart, plain) = (stage.case("example-orders")?, stage.case("example-orders-plain")?);
             inject::like_the_example(&stage.rig, chart, plain)

@@ -8,16 +8,22 @@ use serde_json::{Map, Value, json};
 use super::edit::Editor;
 use super::sidecar::{self, Sidecar};
 use super::tree::{Fault, Node};
-use super::workload::{MARK, Pod, text_of};
+use super::workload::{LABEL, MARK, Pod, text_of};
 use crate::configuration::SOCKET_VARIABLE;
 
 /// The pod's lists of containers.
 const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
 
+/// The containers that may ask: all that start when the sidecar answers.
+fn callers<'n>(pod: &Pod<'n>, sidecar: &Sidecar) -> impl Iterator<Item = &'n Node> {
+    let lists = if sidecar.native { &CONTAINERS[..] } else { &["containers"] };
+    lists.iter().flat_map(|list| pod.list(list))
+}
+
 /// Puts the sidecar into a pod that has none.
 pub(super) fn add(editor: &mut Editor<'_>, pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
     refuse_collisions(pod, sidecar)?;
-    for container in pod.list("containers") {
+    for container in callers(pod, sidecar) {
         let mut fresh = Map::new();
         add_first(editor, container, "env", vec![sidecar::caller_variable()], &mut fresh)?;
         add_first(editor, container, "volumeMounts", vec![sidecar::caller_mount()], &mut fresh)?;
@@ -30,14 +36,22 @@ pub(super) fn add(editor: &mut Editor<'_>, pod: &Pod<'_>, sidecar: &Sidecar) -> 
     add_first(editor, pod.spec, "volumes", sidecar.volumes(), &mut fresh)?;
     editor.add_entries(pod.spec, fresh)?;
 
-    let mark = Map::from_iter([(MARK.to_owned(), json!(env!("CARGO_PKG_VERSION")))]);
-    match pod.template.get("metadata") {
-        None => editor.add_entries(pod.template, one("metadata", json!({ "annotations": mark }))),
-        Some(metadata) => match metadata.get("annotations") {
-            None => editor.add_entries(metadata, one("annotations", Value::Object(mark))),
-            Some(annotations) => editor.add_entries(annotations, mark),
-        },
+    let mut marks = vec![("annotations", one(MARK, json!(env!("CARGO_PKG_VERSION"))))];
+    if sidecar.http_port != 0 {
+        marks.push(("labels", one(LABEL, json!("true"))));
     }
+    let Some(metadata) = pod.template.get("metadata") else {
+        let fresh = marks.into_iter().map(|(key, mark)| (key.to_owned(), Value::Object(mark)));
+        return editor.add_entries(pod.template, one("metadata", Value::Object(fresh.collect())));
+    };
+    let mut fresh = Map::new();
+    for (key, mark) in marks {
+        match metadata.get(key) {
+            Some(map) => editor.add_entries(map, mark)?,
+            None => fresh.extend(one(key, Value::Object(mark))),
+        }
+    }
+    editor.add_entries(metadata, fresh)
 }
 
 /// Items to the front of a list, or the list to what its mapping gets.
@@ -82,10 +96,16 @@ fn refuse_collisions(pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
             return taken(volume, &format!("a volume `{name}`"));
         }
     }
-    for container in pod.list("containers") {
+    let labels = pod.template.get("metadata").and_then(|metadata| metadata.get("labels"));
+    if let Some(label) = labels.and_then(|labels| labels.get(LABEL)) {
+        return taken(label, &format!("the label `{LABEL}`"));
+    }
+    for container in callers(pod, sidecar) {
+        // One below would have no place in a volume that is mounted read-only.
         let mount = list_of(container, "volumeMounts").iter().find(|mount| {
-            let path = text_of(mount, "mountPath").map(|path| path.trim_end_matches('/'));
-            path == Some(sidecar::SOCKET_DIRECTORY)
+            let below =
+                text_of(mount, "mountPath").and_then(|path| path.strip_prefix(sidecar::SOCKET_DIRECTORY));
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         let variable = list_of(container, "env").iter().find(|variable| is_variable(variable));
         if let Some(mount) = mount {
@@ -117,23 +137,26 @@ pub(super) fn remove(editor: &mut Editor<'_>, pod: &Pod<'_>) -> Result<(), Fault
         gone.extend(remove_items(editor, container, "volumeMounts", ours)?);
         remove_entries(editor, container, gone)?;
     }
-    remove_mark(editor, pod)
+    remove_marks(editor, pod)
 }
 
-/// The mark, and the mappings that hold nothing else and were made for it.
-fn remove_mark(editor: &mut Editor<'_>, pod: &Pod<'_>) -> Result<(), Fault> {
+/// The mark and the label, and the mappings that hold nothing else and were made for them.
+fn remove_marks(editor: &mut Editor<'_>, pod: &Pod<'_>) -> Result<(), Fault> {
     let Some(metadata) = pod.template.get("metadata") else { return Ok(()) };
-    let Some(annotations) = metadata.get("annotations") else { return Ok(()) };
-    let chain = [(annotations, MARK), (metadata, "annotations"), (pod.template, "metadata")];
-    for (at, (map, key)) in chain.into_iter().enumerate() {
-        let parent = chain.get(at + 1).map(|(parent, _)| *parent);
-        let goes_whole =
-            parent.is_some_and(|parent| map.entries().len() == 1 && goes_when_empty(map, parent));
-        if !goes_whole {
-            return remove_entries(editor, map, map.position(key).into_iter().collect());
+    let mut gone = Vec::new();
+    for (key, name) in [("annotations", MARK), ("labels", LABEL)] {
+        let Some(map) = metadata.get(key) else { continue };
+        let Some(position) = map.position(name) else { continue };
+        if map.entries().len() == 1 && goes_when_empty(map, metadata) {
+            gone.extend(metadata.position(key));
+        } else {
+            editor.cut(map, &[position])?;
         }
     }
-    Ok(())
+    if gone.len() == metadata.entries().len() && goes_when_empty(metadata, pod.template) {
+        return remove_entries(editor, pod.template, pod.template.position("metadata").into_iter().collect());
+    }
+    remove_entries(editor, metadata, gone)
 }
 
 /// Cuts items out of a list; when none stay, gives the list's position to cut it with its key.
@@ -168,7 +191,9 @@ fn list_of<'n>(container: &'n Node, key: &str) -> &'n [Node] {
 }
 
 fn is_ours(volume: &str) -> bool {
-    volume.starts_with(sidecar::VOLUMES)
+    let Some(name) = volume.strip_prefix(sidecar::VOLUMES) else { return false };
+    let number = name.strip_prefix("policies-").unwrap_or_default();
+    matches!(name, "policies" | "socket" | "audit" | "state") || number.parse::<usize>().is_ok()
 }
 
 fn is_variable(variable: &Node) -> bool {

@@ -74,6 +74,11 @@ impl Sidecar {
             settings.extend(recorded.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         settings.extend(given);
+        let fenced = ["uds_allowed_uids", "uds_allowed_gids"];
+        if fenced.iter().any(|name| settings.get(*name).is_some_and(|ids| !ids.trim().is_empty())) {
+            let uids = settings.entry("uds_allowed_uids".to_owned()).or_default();
+            *uids = with_own_user(uids);
+        }
         Self {
             image: inject
                 .image
@@ -137,7 +142,7 @@ impl Sidecar {
         env.extend(variables.iter().map(|(name, value)| json!({ "name": name, "value": value })));
         // For whoever runs `portcullis status` in this container.
         env.push(caller_variable());
-        if !self.native {
+        if !self.native && !self.settings.contains_key("drain_delay_ms") {
             // No order is kept at the end: it answers on while the service ends.
             env.push(json!({ "name": variable_of("drain_delay_ms"), "value": "5000" }));
         }
@@ -205,6 +210,16 @@ impl Sidecar {
         volumes.push(json!({ "name": "portcullis-state", "emptyDir": { "sizeLimit": "256Mi" } }));
         volumes
     }
+}
+
+/// User ids with its own among them, as which its probes ask.
+fn with_own_user(uids: &str) -> String {
+    let own = USER.to_string();
+    let mut uids: Vec<_> = uids.split(',').map(str::trim).filter(|uid| !uid.is_empty()).collect();
+    if !uids.contains(&own.as_str()) {
+        uids.push(&own);
+    }
+    uids.join(",")
 }
 
 /// The mount of a container that asks: read-only, so that it can connect and cannot replace the socket.

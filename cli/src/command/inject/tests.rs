@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -56,9 +56,11 @@ const SPECS: [&str; 12] = [
 ];
 
 /// Metadata of a pod template.
-const METADATA: [&str; 6] = [
+const METADATA: [&str; 8] = [
     "",
     "metadata: {}\n",
+    "metadata: {labels: {app: a}}\n",
+    "metadata: {annotations: {a: b}, labels: {app: a}}\n",
     "metadata:\n  labels: {app: a}\n",
     "metadata:\n  annotations:\n    a: b\n",
     "metadata:\n  labels:\n    app: a\n  annotations: {}\n",
@@ -94,7 +96,11 @@ fn manifest(api_version: &str, kind: &str, metadata: &str, spec: &str) -> String
                 .unwrap();
             write!(text, "      template:\n{}", indented(&pod, 8)).unwrap();
         }
-        _ => write!(text, "metadata:\n  name: x\nspec:\n  template:\n{}", indented(&pod, 4)).unwrap(),
+        _ => {
+            let selector = if kind == "ReplicationController" { "  selector: {app: a}\n" } else { "" };
+            write!(text, "metadata:\n  name: x\nspec:\n{selector}  template:\n{}", indented(&pod, 4))
+                .unwrap();
+        }
     }
     text
 }
@@ -149,7 +155,9 @@ fn every_pod_gets_all_of_it() {
         let names = |value: Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(value(first)), names(value(&wanted[0])), "{once}");
         assert!(pod.list("volumes").len() >= 2, "{once}");
-        for container in pod.list("containers") {
+        let labels = pod.template.get("metadata").unwrap().get("labels").unwrap();
+        assert_eq!(workload::text_of(labels, "portcullis.dev/sidecar"), Some("true"), "{once}");
+        for container in pod.list("initContainers").iter().skip(1).chain(pod.list("containers")) {
             let variable = &container.get("env").unwrap().items()[0];
             let mount = &container.get("volumeMounts").unwrap().items()[0];
             assert_eq!(workload::text_of(variable, "name"), Some("PORTCULLIS_SOCKET"), "{once}");
@@ -192,6 +200,78 @@ fn out_of_a_manifest_that_was_written_anew() {
                 - image: app\n    name: app\n    volumeMounts:\n    - mountPath: /v\n      name: v\n  volumes:\n  \
                 - name: v\n---\nkind: Other\n";
     assert_eq!(uninjected(text), bare);
+}
+
+/// What somebody added to an injected pod stays, whatever its name begins with.
+#[test]
+fn volumes_of_others_stay() {
+    let mounts = "  volumeMounts:\n  - name: portcullis-ca\n    mountPath: /ca\n";
+    let spec = format!("containers:\n- name: a\n{mounts}volumes:\n- name: portcullis-ca\n");
+    let text = manifest("v1", "Pod", "", &spec);
+    let several = vec![Source::ConfigMap("a".to_owned()), Source::Secret("b".to_owned())];
+    let several = Sidecar { policies: several, ..sidecar() };
+    let once = change(&text, Some(&several), &mut String::new()).unwrap();
+    assert!(once.contains("portcullis-policies-1"), "{once}");
+    assert_eq!(uninjected(&once), text);
+}
+
+/// A list in a list is looked into, and one whose items are elsewhere is not passed on.
+#[test]
+fn lists_in_lists() {
+    let pod = indented(&manifest("v1", "Pod", "", SPECS[2]), 4).replacen("    ", "  - ", 1);
+    let inner = format!("apiVersion: v1\nkind: List\nitems:\n{pod}");
+    let text = format!("kind: List\nitems:\n- {}", indented(&inner, 2).trim_start());
+    let mut report = String::new();
+    let once = change(&text, Some(&sidecar()), &mut report).unwrap();
+    assert_eq!(report, "pod/(no name) injected\n");
+    assert_eq!(uninjected(&once), text);
+    for text in
+        ["a: &a []\nkind: List\nitems: *a\n", "a: &a {}\nkind: List\n<<: *a\n", "kind: List\nitems: {}\n"]
+    {
+        assert!(refused(text).contains("the items of this `List` are not here"), "{text}");
+    }
+    for text in ["kind: List\n", "kind: List\nitems: []\n", "kind: List\nitems:\n"] {
+        assert_eq!(injected(text), text);
+    }
+}
+
+/// The switch may be on, and is never overlooked.
+#[test]
+fn the_switch_is_read_or_the_manifest_refused() {
+    let with = |of_workload: &str, of_pod: &str| {
+        format!(
+            "off: &off {{portcullis.dev/inject: disabled}}\n{}",
+            manifest("apps/v1", "Deployment", of_pod, SPECS[2]).replacen("  name: x\n", of_workload, 1)
+        )
+    };
+    for (of_workload, of_pod, wanted) in [
+        ("  annotations: *off\n", "", "5:16: cannot see here whether deployment/(no name) has"),
+        ("  annotations: {<<: *off}\n", "", "5:16: cannot see here"),
+        ("  <<: *off\n", "", "5:3: cannot see here"),
+        ("  name: x\n", "metadata: *off\n", "8:15: cannot see here"),
+        ("  name: x\n", "metadata: {annotations: *off}\n", "8:29: cannot see here"),
+        (
+            "  annotations: {portcullis.dev/inject: \"false\"}\n",
+            "",
+            "5:40: `portcullis.dev/inject` of deployment/(no name) must be `disabled` or `enabled`",
+        ),
+    ] {
+        let found = refused(&with(of_workload, of_pod));
+        assert!(found.starts_with(wanted), "{of_workload}{of_pod}: {found}");
+    }
+    let on = with("  annotations: {portcullis.dev/inject: enabled}\n", "");
+    assert_ne!(injected(&on), on);
+}
+
+#[test]
+fn a_label_that_would_select_is_not_put_in() {
+    let text = manifest("v1", "ReplicationController", "", SPECS[2]);
+    let bare = text.replace("  selector: {app: a}\n", "");
+    assert!(refused(&bare).contains("replicationcontroller/x has no `selector`"), "{}", refused(&bare));
+    let quiet = Sidecar { http_port: 0, ..sidecar() };
+    let once = change(&bare, Some(&quiet), &mut String::new()).unwrap();
+    assert!(!once.contains("portcullis.dev/sidecar"), "{once}");
+    assert_eq!(uninjected(&once), bare);
 }
 
 #[test]
@@ -266,6 +346,14 @@ fn what_is_not_plain_is_refused_with_its_place() {
             pod("containers:\n- name: a\n  volumeMounts:\n  - mountPath: /run/portcullis/\n"),
             "7:7: a mount at `/run/portcullis`",
         ),
+        (
+            pod("initContainers:\n- name: a\n  volumeMounts:\n  - mountPath: /run/portcullis/below\ncontainers:\n- name: b\n"),
+            "7:7: a mount at `/run/portcullis`",
+        ),
+        (
+            manifest("v1", "Pod", "metadata: {labels: {portcullis.dev/sidecar: \"no\"}}\n", SPECS[2]),
+            "3:45: the label `portcullis.dev/sidecar` is here already",
+        ),
         (pod("containers:\n- name: a\n  ports:\n  - containerPort: 8181\n"), "7:7: port 8181"),
         (
             pod("containers:\n- name: a\n  env: &e\n  - name: A\n- name: b\n  env: *e\n"),
@@ -291,8 +379,18 @@ fn without_native_sidecars() {
     assert!(once.contains("PORTCULLIS_DRAIN_DELAY_MS"), "{once}");
     assert_eq!(uninjected(&once), text);
     let job = manifest("batch/v1", "Job", "", SPECS[2]);
-    let fault = change(&job, Some(&old), &mut String::new()).unwrap_err();
-    assert!(fault.sentence.contains("would never end"), "{}", fault.sentence);
+    let pod = manifest("v1", "Pod", "", "containers:\n- name: a\nrestartPolicy: Never\n");
+    for ends in [job, pod] {
+        let fault = change(&ends, Some(&old), &mut String::new()).unwrap_err();
+        assert!(fault.sentence.contains("would never end"), "{}", fault.sentence);
+    }
+    let quick = Sidecar { settings: [("drain_delay_ms".to_owned(), "7".to_owned())].into(), ..old };
+    let once = change(&text, Some(&quick), &mut String::new()).unwrap();
+    assert_eq!(once.matches("PORTCULLIS_DRAIN_DELAY_MS").count(), 1, "{once}");
+    // Init containers are done when it starts.
+    let early = manifest("v1", "Pod", "", SPECS[4]);
+    let once = change(&early, Some(&quick), &mut String::new()).unwrap();
+    assert_eq!(once.matches("PORTCULLIS_SOCKET").count(), 2, "{once}");
 }
 
 #[test]

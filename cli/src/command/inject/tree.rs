@@ -112,19 +112,27 @@ impl Node {
         }
     }
 
-    /// Whether both say the same: keys have no order, and what is empty may be left out.
+    /// Whether some of it stands in another place: an alias, or a mapping that one is merged into.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.content, Content::Alias)
+            || self.entries().iter().any(|(key, _)| key.text() == Some("<<"))
+    }
+
+    /// Whether both say the same, keys in the same order; what is empty may be left out.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         match (&self.content, &other.content) {
             _ if self.is_empty() || other.is_empty() => self.is_empty() == other.is_empty(),
             (Content::Map(entries), Content::Map(others)) => {
-                let within = |entries: &[(Self, Self)], map: &Self| {
-                    entries.iter().filter(|(_, value)| !value.is_empty()).all(|(key, value)| {
-                        key.text()
-                            .and_then(|key| map.get(key))
-                            .is_some_and(|found| found.says_the_same(value))
+                let said = |entry: &&(Self, Self)| !entry.1.is_empty();
+                let mut others = others.iter().filter(said);
+                let mut each = entries.iter().filter(said);
+                each.all(|(key, value)| {
+                    others.next().is_some_and(|(other_key, other_value)| {
+                        key.text().is_some()
+                            && key.text() == other_key.text()
+                            && value.says_the_same(other_value)
                     })
-                };
-                within(entries, other) && within(others, self)
+                }) && others.next().is_none()
             }
             (Content::List(items), Content::List(others)) => {
                 items.len() == others.len() && items.iter().zip(others).all(|(a, b)| a.says_the_same(b))

@@ -3,12 +3,14 @@
 //! Knows Kubernetes' own workloads; a kind of the same name in another API group is none. Changes nothing. Invariant: what
 //! may be meant as a workload and cannot be read as one is refused, not passed on without a sidecar.
 
-use super::tree::{Fault, Node};
+use super::tree::{Content, Fault, Node};
 
-/// On a workload or its pod template; the value `disabled` leaves it alone.
+/// On a workload or its pod template: `disabled` leaves it alone, and `enabled` is the same as nothing.
 const SWITCH: &str = "portcullis.dev/inject";
 /// On a pod template that a sidecar was put into, with the version that did.
 pub(super) const MARK: &str = "portcullis.dev/injected";
+/// On a pod whose sidecar serves metrics: by it the chart's PodMonitor selects.
+pub(super) const LABEL: &str = "portcullis.dev/sidecar";
 
 /// The kinds that have pods.
 const WORKLOADS: [&str; 8] = [
@@ -49,6 +51,8 @@ pub(super) struct Pod<'n> {
     pub(super) spec: &'n Node,
     /// Whether its pods are expected to end by themselves.
     pub(super) ends: bool,
+    /// Whether the labels of its pods are its selector too, since it has no other.
+    pub(super) labels_select: bool,
 }
 
 impl<'n> Pod<'n> {
@@ -68,11 +72,28 @@ impl<'n> Pod<'n> {
 
 /// The objects of a document: itself, or the items of a `List`.
 pub(super) fn objects(document: &Node) -> Result<Vec<Object<'_>>, Fault> {
-    if text_of(document, "kind") != Some("List") {
-        return Ok(if document.is_null() { Vec::new() } else { vec![object(document)?] });
+    let mut objects = Vec::new();
+    if !document.is_null() {
+        list(document, &mut objects)?;
     }
-    let items = document.get("items").map_or(&[][..], Node::items);
-    items.iter().map(object).collect()
+    Ok(objects)
+}
+
+fn list<'n>(node: &'n Node, objects: &mut Vec<Object<'n>>) -> Result<(), Fault> {
+    if text_of(node, "kind") != Some("List") {
+        objects.push(object(node)?);
+        return Ok(());
+    }
+    match node.get("items") {
+        Some(Node { content: Content::List(items), .. }) => {
+            items.iter().try_for_each(|item| list(item, objects))
+        }
+        None if !node.is_elsewhere() => Ok(()),
+        Some(items) if items.is_null() => Ok(()),
+        items => {
+            Err(Fault::new(items.unwrap_or(node), "the items of this `List` are not here: write them out"))
+        }
+    }
 }
 
 fn object(node: &Node) -> Result<Object<'_>, Fault> {
@@ -103,8 +124,12 @@ fn object(node: &Node) -> Result<Object<'_>, Fault> {
     if spec.get("containers").is_none_or(|containers| containers.items().is_empty()) {
         return Err(Fault::new(spec, format!("{title} has no `containers` here")));
     }
-    let disabled = [Some(node), Some(template)].into_iter().flatten().any(is_disabled);
-    let pod = Pod { template, spec, ends: matches!(kind, "Job" | "CronJob") };
+    let disabled = is_disabled(node, &title)? || is_disabled(template, &title)?;
+    let restarts = matches!(text_of(spec, "restartPolicy"), None | Some("Always"));
+    let ends = matches!(kind, "Job" | "CronJob") || (kind == "Pod" && !restarts);
+    let has_selector = node.get("spec").is_some_and(|spec| spec.get("selector").is_some());
+    let labels_select = kind == "ReplicationController" && !has_selector;
+    let pod = Pod { template, spec, ends, labels_select };
     let role = if disabled { Role::OptedOut } else { Role::Workload(pod) };
     Ok(Object { title, role })
 }
@@ -131,9 +156,24 @@ fn below<'n>(node: &'n Node, key: &str, title: &str) -> Result<&'n Node, Fault> 
     Ok(found)
 }
 
-fn is_disabled(node: &Node) -> bool {
-    let annotations = node.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    annotations.and_then(|annotations| text_of(annotations, SWITCH)) == Some("disabled")
+/// What the switch says; one that cannot be read might say `disabled`.
+fn is_disabled(node: &Node, title: &str) -> Result<bool, Fault> {
+    let mut switch = node;
+    for key in ["metadata", "annotations", SWITCH] {
+        switch = match switch.get(key) {
+            Some(found) => found,
+            None if switch.is_elsewhere() => {
+                let sentence = format!("cannot see here whether {title} has `{SWITCH}`: write it out");
+                return Err(Fault::new(switch, sentence));
+            }
+            None => return Ok(false),
+        };
+    }
+    match switch.text() {
+        Some("disabled") => Ok(true),
+        Some("enabled") => Ok(false),
+        _ => Err(Fault::new(switch, format!("`{SWITCH}` of {title} must be `disabled` or `enabled`"))),
+    }
 }
 
 /// The text of a scalar below a key.
