@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, RELEASE};
 use crate::life::{self, Place};
-use crate::manifest::{self, Look as _, Object, merged};
+use crate::manifest::{self, Look as _, Object, Pod, merged};
 use crate::rig::{self, Rig};
 use crate::values;
 
@@ -115,8 +115,7 @@ pub(crate) fn scraped(rig: &Rig) -> anyhow::Result<()> {
     let values = json!({
         "mode": "sidecar", "sidecar": {"http": true}, "monitoring": {"podMonitor": {"enabled": true}},
     });
-    let rendered =
-        rig.helm_text("template", values::template_arguments(rig, &Rig::chart(), &values)?.into_iter())?;
+    let rendered = rig.helm_text("template", values::template_arguments(rig, &Rig::chart(), &values)?)?;
     let rendered = manifest::objects(&rendered)?;
     let monitor = rendered.iter().find(|object| object.kind() == "PodMonitor").context("no PodMonitor")?;
     let port = monitor.text("/spec/podMetricsEndpoints/0/port");
@@ -236,8 +235,12 @@ fn stored_and_back(place: Place<'_>, flags: &[&str], bare: &Object, with: &Objec
     let again = inject(place.rig, flags, &shown)?;
     ensure!(inject(place.rig, flags, &again)? == again, "twice is not once in what is stored");
     let out = manifest::objects(&inject(place.rig, &["--uninject"], &again)?)?;
-    let out = out.first().and_then(Object::pod).context("no pod is left")?.spec();
-    let bare = bare.pod().context("no pod")?.spec();
+    let (out, bare) =
+        (out.first().and_then(Object::pod).context("no pod is left")?, bare.pod().context("no pod")?);
+    // The server gives some values of its own.
+    let names = |pod: Pod<'_>| pod.labels().into_keys().map(str::to_owned).collect::<Vec<_>>();
+    ensure!(names(out) == names(bare), "the labels are {:?}, without it {:?}", names(out), names(bare));
+    let (out, bare) = (out.spec(), bare.spec());
     ensure!(out == bare, "out of what is stored: {out:#}\nwithout it: {bare:#}");
     Ok(())
 }
