@@ -12,6 +12,8 @@ mod diagnostics;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod inject;
 #[cfg(test)]
 mod program;
