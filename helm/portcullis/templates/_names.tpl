@@ -54,7 +54,7 @@ leaves them alone.
 
 {{/* The pod of `helm test` is none of those that are asked. */}}
 {{- define "portcullis.testLabels" -}}
-app.kubernetes.io/name: {{ include "portcullis.name" . }}-test
+app.kubernetes.io/name: {{ include "portcullis.name" . | trunc 58 | trimSuffix "-" }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}

@@ -5,12 +5,9 @@ metadata:
   labels:
     {{- include "portcullis.podLabels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
-    # Equal on pods that run with the same settings. Policies are not in it: they change without a restart.
-    checksum/config: {{ include "portcullis.settings" . | sha256sum }}
-    kubectl.kubernetes.io/default-container: portcullis
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    # The checksum is equal on pods that run with the same settings. Policies are not in it: they change without a restart.
+    {{- $own := dict "checksum/config" (include "portcullis.settings" . | sha256sum) "kubectl.kubernetes.io/default-container" "portcullis" }}
+    {{- toYaml (mergeOverwrite $own .Values.podAnnotations) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "portcullis.serviceAccountName" . }}
   automountServiceAccountToken: false

@@ -72,6 +72,22 @@ pub(crate) fn notes(rig: &Rig, case: &Case) -> anyhow::Result<()> {
     for trace in ["<no value>", "<nil>", "%!", "map["] {
         ensure!(!notes.contains(trace), "the notes hold {trace}:\n{notes}");
     }
+    // What they have typed can be typed.
+    for object in case.render(rig)?.iter().filter(|object| object.hook().is_empty()) {
+        let Some(pod) = object.pod() else { continue };
+        let env = pod.spec().list("/containers/0/env");
+        let proves = |variable: &Value| {
+            ["PORTCULLIS_TLS_CERTIFICATE", "PORTCULLIS_TOKEN_FILE"].contains(&variable.text("/name"))
+        };
+        ensure!(
+            !env.iter().any(proves) || !notes.contains("/portcullis status"),
+            "status is asked for without what the sidecar wants to be shown:\n{notes}"
+        );
+        ensure!(
+            object.text("/spec/updateStrategy/type") != "OnDelete" || !notes.contains("rollout status"),
+            "a rollout that kubectl does not follow:\n{notes}"
+        );
+    }
     Ok(())
 }
 
