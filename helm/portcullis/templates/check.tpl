@@ -21,6 +21,16 @@
 {{- if and $values.tls.enabled (eq $values.mode "sidecar") -}}
   {{- fail "tls.enabled: a sidecar listens on its pod's socket and loopback alone, which need no TLS. Leave it false" -}}
 {{- end -}}
+{{- if and $values.tls.enabled (include "portcullis.runs" .) (not (include "portcullis.network" .)) -}}
+  {{- fail "tls.enabled: nothing listens on the network with daemonset.network false, and a socket needs no TLS. Leave it false" -}}
+{{- end -}}
+{{- if and (include "portcullis.http" .) (or (hasPrefix "127." $values.listenAddress) (eq $values.listenAddress "[::1]")) -}}
+  {{- fail "listenAddress: nobody reaches a loopback address of the pod, the probes neither. Use 0.0.0.0 or [::]" -}}
+{{- end -}}
+{{- $amounts := $values.resources | default dict -}}
+{{- if and (eq $values.mode "deployment") $values.autoscaling.enabled (not (or (dig "requests" "cpu" "" $amounts) (dig "limits" "cpu" "" $amounts))) -}}
+  {{- fail "autoscaling.enabled: the processor use is measured against what is requested. Set resources.requests.cpu" -}}
+{{- end -}}
 {{- if and $values.tokens.secretName (include "portcullis.network" .) (not (include "portcullis.tls" .)) -}}
   {{- fail "tokens.secretName: tokens would go over the network in plain text. Set tls.enabled" -}}
 {{- end -}}
