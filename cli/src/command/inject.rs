@@ -139,7 +139,7 @@ fn sidecar_of(inject: &Inject) -> anyhow::Result<Sidecar> {
             policies.push(source);
         }
     }
-    if inject.image.as_ref().is_some_and(String::is_empty) {
+    if inject.image.as_ref().is_some_and(|image| image.is_empty() || image.contains(char::is_whitespace)) {
         return Err(usage("--image must name an image"));
     }
     if matches!(inject.http_port, 1..1024) {

@@ -259,6 +259,7 @@ fn settings_that_would_stop_the_sidecar_are_usage_errors() {
         (&["--policies", "Team_A"], "must be NAME or secret/NAME"),
         (&["--policies", "configmap/a/b"], "must be NAME or secret/NAME"),
         (&["--policies", "p", "--image", ""], "must name an image"),
+        (&["--policies", "p", "--image", "portcullis:1 "], "must name an image"),
         (&["--policies", "p", "--http-port", "80"], "must be 1024 or more"),
         (&["--policies", "p", "--set", "uds=/tmp/s"], "`uds` cannot be set here: callers and probes look"),
         (&["--policies", "p", "--set", "HTTP_LISTEN="], "`http_listen` cannot be set here: --http-port"),

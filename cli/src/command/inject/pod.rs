@@ -22,7 +22,7 @@ fn callers<'n>(pod: &Pod<'n>, sidecar: &Sidecar) -> impl Iterator<Item = &'n Nod
 
 /// Puts the sidecar into a pod that has none.
 pub(super) fn add(editor: &mut Editor<'_>, pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
-    refuse_collisions(pod, sidecar)?;
+    refuse_what_does_not_fit(pod, sidecar)?;
     for container in callers(pod, sidecar) {
         let mut fresh = Map::new();
         add_first(editor, container, "env", vec![sidecar::caller_variable()], &mut fresh)?;
@@ -75,7 +75,10 @@ fn one(key: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(key.to_owned(), value)])
 }
 
-fn refuse_collisions(pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
+fn refuse_what_does_not_fit(pod: &Pod<'_>, sidecar: &Sidecar) -> Result<(), Fault> {
+    if pod.spec.get("os").and_then(|os| text_of(os, "name")) == Some("windows") {
+        return Err(Fault::new(pod.spec, "these pods run on Windows, and the sidecar does not"));
+    }
     let taken = |node: &Node, what: &str| {
         Err(Fault::new(node, format!("{what} is here already, and was not put here by inject: take it out")))
     };

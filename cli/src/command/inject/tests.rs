@@ -346,6 +346,7 @@ fn what_is_not_plain_is_refused_with_its_place() {
             pod("containers:\n- name: a\n  volumeMounts:\n  - mountPath: /run/portcullis/\n"),
             "7:7: a mount at `/run/portcullis`",
         ),
+        (pod("os: {name: windows}\ncontainers:\n- name: a\n"), "4:3: these pods run on Windows"),
         (
             pod("initContainers:\n- name: a\n  volumeMounts:\n  - mountPath: /run/portcullis/below\ncontainers:\n- name: b\n"),
             "7:7: a mount at `/run/portcullis`",
