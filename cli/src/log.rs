@@ -1,13 +1,16 @@
 //! The log of the process: on standard error, for people on a terminal and as JSON Lines elsewhere.
 //!
 //! What is logged can be changed while the process runs. Invariant (ONE-EVENT-ONE-LINE): whatever a message quotes, an
-//! event is one line, and nothing in it is obeyed by a terminal except the colors that the program itself sets.
+//! event is one line, and nothing in it is obeyed by a terminal except the colors that the program itself sets. Who logs does not
+//! wait for who reads (`sink`).
 
 mod escape;
+mod sink;
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context as _;
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -15,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use escape::Escaped;
+use sink::Sink;
 
 /// What the switch for trouble turns on.
 const TROUBLE_FILTER: &str = "debug";
@@ -46,6 +50,7 @@ impl Format {
 pub(crate) struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
     state: Arc<Mutex<State>>,
+    sink: Sink,
 }
 
 #[derive(Debug)]
@@ -65,10 +70,19 @@ impl Log {
     /// Starts the log of this process.
     pub(crate) fn start(filter: &str, format: Format) -> anyhow::Result<Self> {
         let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
-        let started = tracing_subscriber::registry().with(layer).with(lines(format)).try_init();
+        let sink = Sink::start(std::io::stderr(), |lost| {
+            tracing::error!(lost, "lines of the log were lost: for a while nobody read them");
+        });
+        let sink = sink.context("cannot start the log")?;
+        let started = tracing_subscriber::registry().with(layer).with(lines(format, sink.clone())).try_init();
         started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
         let state = State { configured: filter.to_owned(), trouble: false };
-        Ok(Self { filter: handle, state: Arc::new(Mutex::new(state)) })
+        Ok(Self { filter: handle, state: Arc::new(Mutex::new(state)), sink })
+    }
+
+    /// Comes back when everything is written, or after a moment.
+    pub(crate) fn end(&self) {
+        self.sink.end();
     }
 
     /// Logs what this filter lets through from now on. Gives the filters before and now, when they differ.
@@ -108,11 +122,11 @@ impl Log {
     }
 }
 
-fn lines<S>(format: Format) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S>(format: Format, sink: Sink) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let writer = move || Escaped::new(std::io::stderr(), format);
+    let writer = move || Escaped::new(sink.clone(), format);
     match format {
         Format::Human => fmt::layer()
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())

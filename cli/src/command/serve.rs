@@ -28,11 +28,12 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<Exit> {
     let configuration = configuration.map_err(|rejected| rejected.told_as(serve.output))?;
     // It was looked for with everything else.
     let directory = configuration.server.policy_directory.clone().unwrap_or_default();
-    let log = Log::start(&configuration.log, configuration.log_format)?;
     let runtime = portcullis_server::background_runtime()?;
-    let ended = runtime.block_on(serve_directory(configuration.server, directory, serve, log));
+    let log = Log::start(&configuration.log, configuration.log_format)?;
+    let ended = runtime.block_on(serve_directory(configuration.server, directory, serve, &log));
     // A thread that a file system holds does not hold the end.
     runtime.shutdown_background();
+    log.end();
     ended
 }
 
@@ -40,7 +41,7 @@ async fn serve_directory(
     config: Config,
     directory: PathBuf,
     serve: &Serve,
-    log: Log,
+    log: &Log,
 ) -> anyhow::Result<Exit> {
     // The handlers stand before anything does that a signal should end well.
     let signals = Signals::take()?;
@@ -64,8 +65,8 @@ async fn serve_directory(
         }
     };
     let started = Started { serve, config: config.clone() };
-    let reconfiguring = reconfigure::follow(&started, &lifecycle, &log, lifecycle.reloads());
-    let obeying = signals.obey(&lifecycle, &log, companion.as_ref());
+    let reconfiguring = reconfigure::follow(&started, &lifecycle, log, lifecycle.reloads());
+    let obeying = signals.obey(&lifecycle, log, companion.as_ref());
     let telling = service::tell(&store, &lifecycle);
     let beside = async {
         tokio::join!(first_load, obeying, reconfiguring, telling);

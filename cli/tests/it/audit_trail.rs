@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -205,6 +206,42 @@ fn told(child: &Child, signal: &str, file: &Path, wanted: impl Fn(&Value) -> boo
             return record;
         }
         assert!(Instant::now() < end, "no record comes of {signal}:\n{written}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_service_nor_its_end() {
+    let (policies, files) = (directory(GOOD), TempDir::new().unwrap());
+    let (file, log) = (files.path().join("audit.jsonl"), files.path().join("log"));
+    let without_waiting = |options: &mut fs::OpenOptions| {
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(&log).unwrap()
+    };
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let _reader = without_waiting(fs::OpenOptions::new().read(true));
+    let mut command = serve(policies.path(), text(&file), "block");
+    command.stderr(fs::OpenOptions::new().write(true).open(&log).unwrap());
+    let mut child = Ended(command.spawn().unwrap());
+    let address = address(&mut child.0);
+    let healthy = || run(&["healthcheck", "--server", &address]).code == 0;
+    let end = Instant::now() + NEVER;
+    while !healthy() {
+        assert!(Instant::now() < end, "it never serves");
+    }
+    let mut filler = without_waiting(fs::OpenOptions::new().write(true));
+    while filler.write(&[b'\n'; 512]).is_ok() {}
+    while filler.write(b"\n").is_ok() {}
+
+    // The record comes after the line of the log.
+    let named = |record: &Value| record["eventName"] == "ChangeConfiguration";
+    for _ in 0..3 {
+        told(&child.0, "-USR2", &file, named);
+    }
+    assert!(healthy());
+    told(&child.0, "-TERM", &file, |record| record["eventName"] == "StopServer");
+    let end = Instant::now() + NEVER;
+    while child.0.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "it waits for the reader of its log");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
