@@ -1,8 +1,8 @@
 //! The log of the process: on standard error, for people on a terminal and as JSON Lines elsewhere.
 //!
 //! What is logged can be changed while the process runs. Invariant (ONE-EVENT-ONE-LINE): whatever a message quotes, an
-//! event is one line, and nothing in it is obeyed by a terminal except the colors that the program itself sets. Who logs does not
-//! wait for who reads (`sink`).
+//! event is one line, and nothing in it is obeyed by a terminal except the colors that the program itself sets. Who logs
+//! does not wait for who reads (`sink`).
 
 mod escape;
 mod sink;

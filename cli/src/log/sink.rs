@@ -1,5 +1,7 @@
 //! Lines on their way to standard error: a thread of their own writes them.
 //!
+//! The writer of this kind in `tracing-appender` either waits for ever or drops at once, and tells nobody what it dropped.
+//!
 //! Invariant (NOBODY-WAITS): a reader of the log that has stopped holds up no one who logs, the end of the process included,
 //! for longer than [`PATIENCE`]. What then finds no room is lost, counted and told of.
 

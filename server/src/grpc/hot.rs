@@ -1,8 +1,8 @@
 //! The hot calls from bytes to bytes: the same five steps as `authorization`, without a message in between.
 //!
 //! Whatever is not plain is left alone, unrecorded, for `authorization`: bytes that are not read here, a call that is
-//! refused as a whole, a trace, a batch that may take long. So there is one place that words a refusal. Invariant (AS-SLOW): an answer given here is
-//! the one that `authorization` gives.
+//! refused as a whole, a trace, a batch that may take long. So there is one place that words a refusal. Invariant
+//! (AS-SLOW): an answer given here is the one that `authorization` gives.
 
 use portcullis_engine::OwnedKeys;
 use portcullis_question::{self as question, Batch, Detail, Message, bytes};
