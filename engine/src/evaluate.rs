@@ -14,7 +14,7 @@ use crate::arn::Arn;
 use crate::compile::action::ActionIds;
 use crate::compile::index::{Candidate, ResourceStart, WHOLE_ELEMENT};
 use crate::compile::pool::{Actions, Pool, ResourcePattern, Resources, Statement};
-use crate::compile::resources::ResourceEntry;
+use crate::compile::resources::{ResourceEntry, folded_prefix};
 use crate::compile::{Identity, PolicySet};
 use crate::limit;
 use crate::pattern::{Matched, Pattern, Resolve};
@@ -158,18 +158,25 @@ impl<'a> Evaluation<'a> {
         let mut arn_account = None;
         if let Target::Arn { text, arn, .. } = &request.target {
             arn_account = Some(arn.account).filter(|account| crate::arn::is_account(account));
+            // Segments of the prefix ignore case (M-14), so that no spelling gets past a policy of the resource.
+            let folded = if arn.prefix_has_upper { folded_prefix(text) } else { None };
+            let is_named = |own: &str| {
+                principal::same_role(own, text)
+                    || folded.as_deref().is_some_and(|it| principal::same_role(own, it))
+            };
             if arn.service.eq_ignore_ascii_case("iam") {
                 let name = crate::arn::name_of(arn.resource);
                 if arn.resource.starts_with("role/") {
                     let role = set.role(arn.account, name);
-                    self.resource_identity = role.filter(|role| principal::same_role(&role.arn, text));
+                    self.resource_identity = role.filter(|role| is_named(&role.arn));
                     self.is_trust = is_trust_action(&request.action.folded());
                 } else if arn.resource.starts_with("user/") {
-                    self.resource_identity = set.users.get(*text);
+                    self.resource_identity =
+                        set.users.get(*text).or_else(|| set.users.get(folded.as_deref()?));
                 }
             }
             if !self.is_trust && !set.resources.entries.is_empty() {
-                let found = set.resources.find(text, &self.steps);
+                let found = set.resources.find(text, folded.as_deref(), &self.steps);
                 self.resource_entries =
                     found.iter().filter_map(|at| set.resources.entries.get(*at as usize)).collect();
             }

@@ -34,7 +34,7 @@ impl ResourceIndex {
     pub(crate) fn add(&mut self, entry: ResourceEntry, patterns: impl Iterator<Item = String>) {
         let index = self.entries.len() as u32;
         self.entries.push(entry);
-        for text in patterns {
+        for text in patterns.flat_map(spellings) {
             let wildcard = text.find(['*', '?']).unwrap_or(text.len());
             if wildcard == text.len() {
                 self.exact.entry(text.into()).or_default().push(index);
@@ -47,12 +47,26 @@ impl ResourceIndex {
         }
     }
 
-    /// The entries whose pattern matches, in the order of their definition.
-    pub(crate) fn find(&self, resource: &str, steps: &Cell<u32>) -> smallvec::SmallVec<[u32; 4]> {
+    /// The entries whose pattern matches the resource or its other spelling, in the order of their definition.
+    pub(crate) fn find(
+        &self,
+        resource: &str,
+        folded: Option<&str>,
+        steps: &Cell<u32>,
+    ) -> smallvec::SmallVec<[u32; 4]> {
         let mut found: smallvec::SmallVec<[u32; 4]> = smallvec::SmallVec::new();
         if self.entries.is_empty() {
             return found;
         }
+        for text in std::iter::once(resource).chain(folded) {
+            self.find_text(text, steps, &mut found);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn find_text(&self, resource: &str, steps: &Cell<u32>, found: &mut smallvec::SmallVec<[u32; 4]>) {
         found.extend(self.exact.get(resource).into_iter().flatten().copied());
         let bucket = resource.get(..BUCKET_BYTES).and_then(|start| self.prefixed.get(start));
         // Steps are the evaluation's, so that running out of them fails closed.
@@ -61,8 +75,20 @@ impl ResourceIndex {
         found.extend(
             patterns.filter(|(p, _)| p.matches(resource, &plain) == Matched::Yes).map(|(_, index)| *index),
         );
-        found.sort_unstable();
-        found.dedup();
-        found
     }
+}
+
+/// A pattern as written, and with its prefix in lower case where that differs: a request's is compared in either (M-14).
+fn spellings(text: String) -> impl Iterator<Item = String> {
+    let folded = folded_prefix(&text);
+    std::iter::once(text).chain(folded)
+}
+
+/// The text with the segments before the resource part in lower case; `None` when they are. Where a wildcard stands for
+/// some of the segments, what follows it may be the resource part.
+pub(crate) fn folded_prefix(text: &str) -> Option<String> {
+    let colon = memchr::memchr_iter(b':', text.as_bytes()).nth(4);
+    let (prefix, rest) = text.split_at_checked(colon.or_else(|| text.find('*')).unwrap_or(0))?;
+    let has_upper = prefix.bytes().any(|byte| byte.is_ascii_uppercase());
+    has_upper.then(|| format!("{}{rest}", prefix.to_ascii_lowercase()))
 }

@@ -92,7 +92,7 @@ pub(crate) fn decide(directory: &Value, request: &Value) -> Answer {
     let caller = Caller::of(directory, request);
     let action = request["Action"].as_str().unwrap_or_default().to_ascii_lowercase();
     let (vendor, name) = action.split_once(':').unwrap_or_default();
-    let resource = request["Resource"].as_str().unwrap_or_default();
+    let resource = &*text::folded_prefix(request["Resource"].as_str().unwrap_or_default());
     let resource_account = resource_account(directory, request, resource, &caller);
     let trust = vendor == "sts"
         && TRUST_ACTIONS.contains(&name)

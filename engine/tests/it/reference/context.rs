@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::directory;
 use super::principal::{Caller, Kind};
-use super::text::{arn_parts, strings};
+use super::text::{arn_parts, folded_prefix, strings};
 use super::typed;
 
 /// A key that is present.
@@ -55,7 +55,8 @@ pub(crate) fn build(
         set(&mut context, "aws:resourceaccount", account);
         organization_keys(&mut context, directory, account, "aws:resource");
     }
-    let tags = resource_tags(directory, request["Resource"].as_str().unwrap_or_default(), vendor);
+    let tags =
+        resource_tags(directory, &folded_prefix(request["Resource"].as_str().unwrap_or_default()), vendor);
     let given = request.get("Context").and_then(Value::as_object).into_iter().flatten();
     for (key, value) in given {
         let key = key.to_ascii_lowercase();

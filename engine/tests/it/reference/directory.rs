@@ -120,7 +120,9 @@ pub(crate) fn matching_resources<'a>(
     resource: &str,
 ) -> impl Iterator<Item = &'a Value> {
     entries(directory, "ResourceDetailList").filter(move |entry| {
-        strings(&entry["ResourceArn"]).iter().any(|pattern| text::matches(&text::glob(pattern), resource))
+        strings(&entry["ResourceArn"])
+            .iter()
+            .any(|pattern| text::matches(&text::glob(&text::folded_prefix(pattern)), resource))
     })
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn arn_parts(text: &str) -> Option<[&str; 6]> {
     <[&str; 6]>::try_from(parts).ok().filter(|parts| parts[0] == "arn")
 }
 
+/// M-14: the segments before the resource part ignore case; so nothing but their lower case is looked at.
+pub(crate) fn folded_prefix(text: &str) -> String {
+    match text.match_indices(':').nth(4) {
+        Some((at, _)) => text[..at].to_ascii_lowercase() + &text[at..],
+        None => text.to_owned(),
+    }
+}
+
 /// I-5.
 pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
