@@ -51,6 +51,7 @@ pub(crate) struct ActionTable {
 struct Literal {
     text: Box<str>,
     id: u32,
+    /// Empty when working them out took more steps than a request has.
     matches: Range<u32>,
 }
 
@@ -125,6 +126,10 @@ impl ActionTableBuilder {
             let vendor_length = literal.text.find(':').map_or(0, |colon| colon + 1);
             matches.extend([ANY, UNINDEXED, literal.id]);
             table.find_globs(&literal.text, vendor_length, &steps, |id| matches.push(id));
+            if steps.get() == 0 {
+                // A pattern may have been missed, a Deny's among them: the request runs out too, and is denied.
+                matches.truncate(start as usize);
+            }
             literal.matches = start..matches.len() as u32;
         }
         table.literals = literals;
@@ -139,10 +144,11 @@ impl ActionTable {
     pub(crate) fn matching(&self, action: &Action<'_>, steps: &Cell<u32>) -> ActionIds<'_> {
         let literal = self.literals.find(action.hash, |literal| action.is(&literal.text));
         let range = literal.map(|literal| literal.matches.start as usize..literal.matches.end as usize);
-        if let Some(ids) = range.and_then(|range| self.matches.get(range)) {
+        if let Some(ids) = range.and_then(|range| self.matches.get(range)).filter(|ids| !ids.is_empty()) {
             return ActionIds::Known(ids);
         }
         let mut ids = SmallVec::from_slice(&[ANY, UNINDEXED]);
+        ids.extend(literal.map(|literal| literal.id));
         self.find_globs(&action.folded(), action.vendor_length, steps, |id| ids.push(id));
         ActionIds::Computed(ids)
     }
@@ -186,5 +192,21 @@ mod tests {
         assert_eq!(ids(&table, "s3:setobject"), [ANY, UNINDEXED, of[2], of[3], of[4]]);
         assert_eq!(ids(&table, "sqs:getobject"), [ANY, UNINDEXED, of[6]]);
         assert_eq!(ids(&table, "sns:getobject"), [ANY, UNINDEXED]);
+    }
+
+    #[test]
+    fn a_named_action_runs_out_of_steps_as_an_unnamed_one_does() {
+        let mut builder = ActionTableBuilder::default();
+        let named = format!("s3:{}", "e".repeat(100));
+        let costly = format!("s3:*e{}*", "?".repeat(limit::EVALUATION_STEPS_MAX as usize / 100));
+        for text in [&*costly, "s3:e*", &named] {
+            builder.id(text, 3);
+        }
+        let table = builder.finish();
+        for action in [&*named, &format!("{named}f")] {
+            let steps = Cell::new(limit::EVALUATION_STEPS_MAX);
+            table.matching(&Action::parse(action).unwrap(), &steps);
+            assert_eq!(steps.get(), 0, "{action} could miss a pattern unseen");
+        }
     }
 }
