@@ -1,4 +1,4 @@
-//! Answers that AWS gives whatever the policies say (semantics.md E-40 to E-43, T-5).
+//! Answers that AWS gives whatever the policies say (semantics.md E-40 to E-43, T-5, G-53).
 
 use super::Layers;
 use crate::decision::Layer;
@@ -25,6 +25,11 @@ pub(super) fn always_allowed(evaluation: &Evaluation<'_>) -> bool {
 /// The layer that an implicit deny is reported in, when no policy could allow the call.
 pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) -> Option<Layer> {
     let request = evaluation.request;
+    if let Principal::Provider { saml, .. } = request.principal
+        && !(evaluation.is_trust && pairs(saml, &request.action.folded()))
+    {
+        return Some(layers.resource_layer);
+    }
     if !request.action.has_exceptions {
         return None;
     }
@@ -35,22 +40,19 @@ pub(super) fn never_allowed(evaluation: &Evaluation<'_>, layers: &Layers<'_>) ->
     if assumes && matches!(request.principal, Principal::Root { .. } | Principal::Anonymous) {
         return Some(layers.resource_layer);
     }
-    if let Principal::Provider { saml, .. } = request.principal
-        && mismatched_provider(saml, &action)
-    {
-        return Some(layers.resource_layer);
-    }
     if is_aws_owned(evaluation.resource_text(), vendor, name) {
         return Some(Layer::Identity);
     }
     limited_session(evaluation, vendor, name).then_some(Layer::Session)
 }
 
-/// G-53: SAML pairs with AssumeRoleWithSAML, OIDC with AssumeRoleWithWebIdentity.
-fn mismatched_provider(saml: bool, action: &str) -> bool {
+/// G-53, T-20: SAML pairs with AssumeRoleWithSAML, OIDC with AssumeRoleWithWebIdentity, both with what such a call needs
+/// besides (T-9 to T-11); a token is the caller of nothing else.
+fn pairs(saml: bool, action: &str) -> bool {
     match action {
-        "sts:assumerolewithsaml" => !saml,
-        "sts:assumerolewithwebidentity" => saml,
+        "sts:assumerolewithsaml" => saml,
+        "sts:assumerolewithwebidentity" => !saml,
+        "sts:tagsession" | "sts:setsourceidentity" | "sts:setcontext" => true,
         _ => false,
     }
 }
@@ -82,7 +84,7 @@ fn is_aws_owned(resource: &str, vendor: &str, name: &str) -> bool {
     let part = resource.splitn(6, ':').nth(5).unwrap_or_default();
     let account = resource.split(':').nth(4).unwrap_or_default();
     match vendor {
-        "iam:" if account == "aws" && part.starts_with("policy/") => matches!(
+        "iam:" if account.eq_ignore_ascii_case("aws") && part.starts_with("policy/") => matches!(
             name,
             "createpolicyversion"
                 | "deletepolicy"
