@@ -152,7 +152,7 @@ fn aws_arn(text: &str, span: Span, report: &mut Report<'_>) -> Option<PrincipalE
         return garbage(text, span, report);
     }
     if service == "iam" && tail == "root" {
-        return Some(PrincipalEntry::Account(account.to_owned()));
+        return Some(PrincipalEntry::Account(text.to_owned()));
     }
     let Some((word, name)) = tail.split_once('/') else {
         return garbage(text, span, report);

@@ -194,7 +194,8 @@ fn principals_are_classified() {
     let own = |value: &str| value.to_owned();
     assert_eq!(class("*"), PrincipalEntry::Any);
     assert_eq!(class("111111111111"), PrincipalEntry::Account(own("111111111111")));
-    assert_eq!(class("arn:aws:iam::111111111111:root"), PrincipalEntry::Account(own("111111111111")));
+    let root = "arn:aws:iam::111111111111:root";
+    assert_eq!(class(root), PrincipalEntry::Account(own(root)));
     let user = "arn:aws:iam::111111111111:user/p/a";
     assert_eq!(class(user), PrincipalEntry::User(own(user)));
     let role = "arn:aws:iam::111111111111:role/r";
