@@ -56,7 +56,7 @@ static TABLE: [(&str, KeyFacts); 57] = [
     ("aws:resourceaccount", facts_of(KeyType::String, ONE, ENGINE)),
     ("aws:resourceorgid", facts_of(KeyType::String, ONE, ENGINE)),
     ("aws:resourceorgpaths", facts_of(KeyType::String, MANY, ENGINE)),
-    ("aws:assumedroot", facts_of(KeyType::Bool, ONE, CALLER)),
+    ("aws:assumedroot", facts_of(KeyType::Bool, ONE, ENGINE)),
     ("aws:chatbotsourcearn", facts_of(KeyType::Arn, ONE, CALLER)),
     ("aws:ec2instancesourcevpc", facts_of(KeyType::String, ONE, CALLER)),
     ("aws:ec2instancesourceprivateipv4", facts_of(KeyType::Ip, ONE, CALLER)),
@@ -219,6 +219,29 @@ impl Derived {
             "aws:resourceorgpaths" => Self::ResourceOrgPaths,
             "aws:viaawsservice" => Self::ViaAwsService,
             _ => Self::No,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_caller_sends_what_tells_who_asks() {
+        let names = [
+            "aws:PrincipalArn",
+            "aws:PrincipalOrgPaths",
+            "aws:PrincipalTag/team",
+            "aws:userid",
+            "aws:MultiFactorAuthAge",
+            "aws:FederatedProvider",
+            "aws:AssumedRoot",
+            "aws:EpochTime",
+            "aws:ResourceOrgID",
+        ];
+        for name in names {
+            assert!(facts(name).is_some_and(|facts| facts.engine_owned), "{name}");
         }
     }
 }
