@@ -236,7 +236,13 @@ impl<'a> Layers<'a> {
                     grants.direct = Some(named);
                     return ControlFlow::Break(());
                 }
-                Class::RoleLike => grants.role_like = grants.role_like.or(Some(named)),
+                Class::RoleLike => {
+                    grants.role_like = grants.role_like.or(Some(named));
+                    // The statement may name the account too, and every class counts.
+                    if evaluation.lists_account(scope.pool, statement) {
+                        grants.account = grants.account.or(Some(named));
+                    }
+                }
                 Class::Account => grants.account = grants.account.or(Some(named)),
             }
             ControlFlow::Continue(())

@@ -35,6 +35,12 @@ impl Evaluation<'_> {
         if excluded { None } else { Some(Class::Direct) }
     }
 
+    /// Whether the Principal element names the caller's account, whoever else it names (P-8).
+    pub(crate) fn lists_account(&self, pool: &Pool, statement: &Statement) -> bool {
+        let principals = statement.principals.and_then(|at| pool.principals.get(at as usize));
+        principals.is_some_and(|it| !it.negated && it.entries.iter().any(|entry| self.is_own_account(entry)))
+    }
+
     fn has_boundary(&self) -> bool {
         self.identity.is_some_and(|identity| identity.boundary.is_some())
     }
