@@ -146,11 +146,12 @@ impl Instant {
         Some(Self { seconds, nanos: parts.nanos })
     }
 
-    /// Whether AWS would store the text as a date value: ranges only, not the length of the month (C-30).
+    /// Whether AWS would store the text as a date value: ranges only, not the length of the month (C-30), and no zone
+    /// without a colon (C-29).
     #[must_use]
     pub fn check_saved(text: &str) -> bool {
         if is_date_time(text) {
-            DateParts::parse(text).is_some()
+            DateParts::parse(text).is_some() && !has_bare_zone(text)
         } else {
             parse_integer(text).is_some_and(|n| n >= 0)
         }
@@ -164,6 +165,14 @@ impl fmt::Display for Instant {
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+}
+
+/// Whether a date-time ends in `±hhmm`.
+fn has_bare_zone(text: &str) -> bool {
+    let zone = text
+        .find(['t', 'T'])
+        .and_then(|at| text.get(at..)?.rfind(['+', '-']).and_then(|zone| text.get(at + zone..)));
+    zone.is_some_and(|zone| zone.len() == 5 && !zone.contains(':'))
 }
 
 /// C-28: `-` after position 0, or a `t`, makes it a date-time.
@@ -360,6 +369,12 @@ mod tests {
         }
         assert!(Instant::check_saved("2024-02-30T00:00:00Z"));
         assert!(!Instant::check_saved("2024-13-01"));
+        assert!(
+            Instant::check_saved("2024-01-01T00:00:00-01:00") && Instant::check_saved("2024-01-01T00:00Z")
+        );
+        assert!(Instant::check_saved("2024-01-01T00:00:00-01") && Instant::check_saved("2024-01-01"));
+        assert!(!Instant::check_saved("2024-01-01T00:00:00+0100"));
+        assert_eq!(instant("2024-01-01T00:00:00+0100"), instant("2024-01-01T00:00:00+01:00"));
         assert_eq!(Instant::parse("2024-01-01T24:00:00Z"), None);
     }
 }

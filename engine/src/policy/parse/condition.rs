@@ -339,7 +339,8 @@ fn value_form(value: &Spanned<String>, operator: Operator, scope: Scope, report:
 
 fn date(text: &str, span: Span, report: &mut Report<'_>) {
     if !Instant::check_saved(text) {
-        report.strict(Code::InvalidDate, span, format!("{} is not a date", quoted(text)));
+        let why = if Instant::parse(text).is_some() { "a date as AWS stores it" } else { "a date" };
+        report.strict(Code::InvalidDate, span, format!("{} is not {why}", quoted(text)));
     } else if Instant::parse(text).is_none() {
         report.warning(Code::InvalidDate, span, format!("the day {} does not exist", quoted(text)));
     }

@@ -271,6 +271,7 @@ fn conditions_have_their_form() {
         tolerated(&with(&format!(r#"{{"{operator}":{{"a:b":"{value}"}}}}"#)), kind, Code::TypedValue);
     }
     tolerated(&with(r#"{"DateEquals":{"a:b":"2024-13-01"}}"#), kind, Code::InvalidDate);
+    tolerated(&with(r#"{"DateEquals":{"a:b":"2024-01-01T00:00:00+0100"}}"#), kind, Code::InvalidDate);
     tolerated(&with(r#"{"ArnLike":{"a:b":"*"}}"#), kind, Code::ArnPattern);
     accepted(&with(r#"{"ArnLike":{"a:b":"arn:aws:iam::${aws:PrincipalAccount}:x"}}"#), kind, &[]);
     tolerated(&with(r#"{"ArnLike":{"a:b":"arn:aws:${aws:x}:b"}}"#), kind, Code::ArnPattern);
