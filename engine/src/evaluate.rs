@@ -182,7 +182,9 @@ impl<'a> Evaluation<'a> {
             }
         }
         let owner = self.resource_entries.iter().find_map(|entry| entry.owner.as_deref());
-        let given = request.input.resource_account;
+        // T-1: a role is its account's, whatever the request says.
+        let of_role = arn_account.filter(|_| self.is_trust);
+        let given = of_role.or(request.input.resource_account);
         self.resource_account = given.or(owner).or(arn_account).or_else(|| request.principal.account());
     }
 

@@ -93,10 +93,14 @@ pub(crate) fn decide(directory: &Value, request: &Value) -> Answer {
     let action = request["Action"].as_str().unwrap_or_default().to_ascii_lowercase();
     let (vendor, name) = action.split_once(':').unwrap_or_default();
     let resource = &*text::folded_prefix(request["Resource"].as_str().unwrap_or_default());
-    let resource_account = resource_account(directory, request, resource, &caller);
     let trust = vendor == "sts"
         && TRUST_ACTIONS.contains(&name)
         && arn_parts(resource).is_some_and(|p| p[2] == "iam" && p[5].starts_with("role/"));
+    let of_role = arn_parts(resource).map(|p| p[4]).filter(|account| trust && text::is_account(account));
+    let resource_account = match of_role {
+        Some(account) => Some(account.to_owned()), // T-1
+        None => resource_account(directory, request, resource, &caller),
+    };
     let context = context::build(directory, request, &caller, vendor, resource_account.as_deref());
     let ask = Ask {
         has_boundary: boundary(directory, &caller).is_some(),
