@@ -77,18 +77,6 @@ impl Client {
         &self,
         method: Method,
         message: &impl prost::Message,
-        limit: Duration,
-    ) -> Result<R, Error>
-    where
-        R: prost::Message + Default + 'static,
-    {
-        self.call_by(method, message, Deadline::after(limit)).await
-    }
-
-    async fn call_by<R>(
-        &self,
-        method: Method,
-        message: &impl prost::Message,
         deadline: Deadline,
     ) -> Result<R, Error>
     where
@@ -152,7 +140,7 @@ impl Client {
         &self,
         message: v1::AuthorizeRequest,
     ) -> Result<v1::AuthorizeResponse, Error> {
-        self.call(call::AUTHORIZE, &message, self.0.timeout).await
+        self.call(call::AUTHORIZE, &message, self.own_deadline()).await
     }
 
     /// A way to ask many questions at once over one stream, at a fraction of the cost of single calls. Answers come in
@@ -173,6 +161,11 @@ impl Client {
         request.timeout.unwrap_or(self.0.timeout)
     }
 
+    /// Of a call that is no question.
+    fn own_deadline(&self) -> Deadline {
+        Deadline::after(self.0.timeout)
+    }
+
     pub(crate) fn deadline(&self, request: &Request) -> Deadline {
         Deadline::after(self.timeout(request))
     }
@@ -182,7 +175,7 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn simulate(&self, message: v1::SimulateRequest) -> Result<v1::SimulateResponse, Error> {
-        self.call(call::SIMULATE, &message, self.0.timeout).await
+        self.call(call::SIMULATE, &message, self.own_deadline()).await
     }
 
     /// The condition keys that the policies bearing on a request mention.
@@ -192,7 +185,7 @@ impl Client {
     pub async fn context_keys(&self, request: Request) -> Result<Vec<String>, Error> {
         let message = v1::ListContextKeysRequest { request: Some(request.message) };
         let v1::ListContextKeysResponse { keys, revision, generation } =
-            self.call(call::LIST_CONTEXT_KEYS, &message, self.0.timeout).await?;
+            self.call(call::LIST_CONTEXT_KEYS, &message, self.own_deadline()).await?;
         self.heard_of(&revision, generation);
         Ok(keys)
     }
@@ -203,7 +196,7 @@ impl Client {
     /// When there is no answer.
     pub async fn status(&self) -> Result<v1::GetStatusResponse, Error> {
         let status: v1::GetStatusResponse =
-            self.call(call::GET_STATUS, &v1::GetStatusRequest {}, self.0.timeout).await?;
+            self.call(call::GET_STATUS, &v1::GetStatusRequest {}, self.own_deadline()).await?;
         self.heard_of(&status.revision, status.generation);
         Ok(status)
     }
@@ -221,7 +214,7 @@ impl Client {
     ) -> Result<v1::WaitForRevisionResponse, Error> {
         let message = v1::WaitForRevisionRequest { revision: revision.into(), min_generation };
         let active: v1::WaitForRevisionResponse =
-            self.call(call::WAIT_FOR_REVISION, &message, timeout).await?;
+            self.call(call::WAIT_FOR_REVISION, &message, Deadline::after(timeout)).await?;
         self.heard_of(&active.revision, active.generation);
         Ok(active)
     }
@@ -232,7 +225,7 @@ impl Client {
     /// When there is no answer.
     pub async fn health(&self) -> Result<Health, Error> {
         let message = HealthCheckRequest { service: String::new() };
-        let response: HealthCheckResponse = self.call(call::HEALTH, &message, self.0.timeout).await?;
+        let response: HealthCheckResponse = self.call(call::HEALTH, &message, self.own_deadline()).await?;
         match response.status() {
             ServingStatus::Serving => Ok(Health::Serving),
             ServingStatus::Unknown | ServingStatus::NotServing | ServingStatus::ServiceUnknown => {
@@ -300,7 +293,7 @@ impl Client {
         };
         let timeout = requests.iter().map(|request| self.timeout(request)).min().unwrap_or(self.0.timeout);
         let v1::BatchAuthorizeResponse { results, revision, generation } =
-            self.call_by(call::BATCH_AUTHORIZE, &message, Deadline::counted_from(begun, timeout)).await?;
+            self.call(call::BATCH_AUTHORIZE, &message, Deadline::counted_from(begun, timeout)).await?;
         self.heard_of(&revision, generation);
         if results.len() != requests.len() {
             return Err(Error::Answer("there are more or fewer answers than questions"));

@@ -100,7 +100,7 @@ pub struct Principals {
 pub enum PrincipalEntry {
     /// `*` or `{"AWS": "*"}`.
     Any,
-    /// A 12-digit account, also written as `arn:P:iam::ACCT:root`.
+    /// A 12-digit account, or `arn:P:iam::ACCT:root`, which is that of its partition only; as written.
     Account(String),
     /// The full ARN of an IAM user.
     User(String),

@@ -37,6 +37,17 @@ impl Serving {
         Self { child, out, log, address }
     }
 
+    /// One that has loaded, with a configuration file in `folder`.
+    fn with_a_file(policies: &Path, folder: &Path) -> (Self, PathBuf) {
+        let file = folder.join("portcullis.toml");
+        std::fs::write(&file, "log = 'info'\n").unwrap();
+        let mut serving = Self::start(policies, |command| {
+            command.args(["--config", text(&file)]);
+        });
+        serving.loaded();
+        (serving, file)
+    }
+
     fn loaded(&mut self) -> String {
         line(&mut self.out)
     }
@@ -178,12 +189,7 @@ fn the_state_is_one_line_of_the_log_without_what_files_say() {
 fn what_is_logged_changes_while_it_runs() {
     let policies = directory(GOOD);
     let folder = TempDir::new().unwrap();
-    let file = folder.path().join("portcullis.toml");
-    std::fs::write(&file, "log = 'info'\n").unwrap();
-    let mut serving = Serving::start(policies.path(), |command| {
-        command.args(["--config", text(&file)]);
-    });
-    serving.loaded();
+    let (mut serving, file) = Serving::with_a_file(policies.path(), folder.path());
     serving.event("policy set published");
     for filter in ["debug", "info"] {
         serving.signal("-USR2");
@@ -203,12 +209,7 @@ fn what_is_logged_changes_while_it_runs() {
 fn a_configuration_that_cannot_be_read_to_its_end_holds_nothing_else() {
     let policies = directory(GOOD);
     let folder = TempDir::new().unwrap();
-    let file = folder.path().join("portcullis.toml");
-    std::fs::write(&file, "log = 'info'\n").unwrap();
-    let mut serving = Serving::start(policies.path(), |command| {
-        command.args(["--config", text(&file)]);
-    });
-    serving.loaded();
+    let (mut serving, file) = Serving::with_a_file(policies.path(), folder.path());
     // Whoever reads a pipe waits for its writer, as for a file system that hangs.
     std::fs::remove_file(&file).unwrap();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());

@@ -7,7 +7,7 @@ metadata:
   annotations:
     # The checksum is equal on pods that run with the same settings. Policies are not in it: they change without a restart.
     {{- $own := dict "checksum/config" (include "portcullis.settings" . | sha256sum) "kubectl.kubernetes.io/default-container" "portcullis" }}
-    {{- toYaml (mergeOverwrite $own .Values.podAnnotations) | nindent 4 }}
+    {{- toYaml (mergeOverwrite $own (.Values.podAnnotations | default dict)) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "portcullis.serviceAccountName" . }}
   automountServiceAccountToken: false
